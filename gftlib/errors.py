@@ -19,7 +19,7 @@ class MissingError(GftError, FileNotFoundError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the known word nearest to ``word``, or the known words if none is near."""
+    """Return a hint: the known word nearest to ``word``, or all known words if none is near."""
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"

@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def shared_data() -> Callable[[str], Path]:
-    """Return a function that gives the folder of a real sample set, or skips the test where it is not there."""
+    """Return a function that gives the folder of a real sample set, or skips where it is not there."""
     beside = Path(__file__).parents[2] / "shared" / "data"
     base = Path(os.environ.get("GFTLIB_SHARED_DATA") or beside)
 

@@ -1,0 +1,1 @@
+"""Scores: classification, grounding, captions, agreement, vessel graphs."""

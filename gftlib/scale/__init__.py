@@ -1,0 +1,1 @@
+"""SCALE: adapters on frozen vision-language encoders, their losses, baselines and protocol."""
