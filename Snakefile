@@ -1,0 +1,115 @@
+"""Runs the notebooks of one profile and publishes them as a book: `snakemake --cores 2 --config profile=smoke`."""
+
+from pathlib import Path
+
+from gftlib.profiles import NOTEBOOKS, PROFILES
+from gftlib.sources import notebook_sources, source_files
+
+PROFILE = config.get("profile", "smoke")
+if PROFILE not in PROFILES:
+    raise ValueError(f"unknown profile {PROFILE!r}; known: {', '.join(PROFILES)}")
+RUNS = f"runs/{PROFILE}"
+LOGS = f"logs/{PROFILE}"
+# The records a notebook waits for, besides its own sources.
+UPSTREAM = {
+    "01_graph_construction": [],
+}
+PROSE = sorted(
+    str(path)
+    for path in Path("book").rglob("*")
+    if path.is_file() and "__pycache__" not in path.parts
+)
+
+
+def relative(files):
+    """Paths as Snakemake should show them."""
+    return [str(Path(path).relative_to(Path.cwd())) for path in files]
+
+
+wildcard_constraints:
+    name="|".join(NOTEBOOKS),
+
+
+localrules:
+    book,
+    runs,
+
+
+rule book:
+    input:
+        "_build/html/index.html",
+
+
+rule runs:
+    input:
+        expand(f"{RUNS}/notebooks/{{name}}.ipynb", name=NOTEBOOKS),
+
+
+rule octa_cohort:
+    input:
+        lib=relative(source_files(["gftlib.phantoms.octa"])),
+        profile=f"profiles/{PROFILE}.yaml",
+    output:
+        f"{RUNS}/cohorts/octa/cohort.json",
+    log:
+        f"{LOGS}/octa_cohort.log",
+    threads: workflow.cores
+    message:
+        "growing the OCTA cohort"
+    shell:
+        "gftlib cohort octa --profile {PROFILE} --workers {threads} > {log} 2>&1"
+
+
+# papermill writes to the log, which outlives a failure; only a notebook that ran to its end reaches runs/.
+rule notebook:
+    input:
+        nb="notebooks/{name}.ipynb",
+        lib=lambda wildcards: relative(
+            notebook_sources(Path(f"notebooks/{wildcards.name}.ipynb").resolve())
+        ),
+        profile=f"profiles/{PROFILE}.yaml",
+        upstream=lambda wildcards: [
+            f"{RUNS}/{path}" for path in UPSTREAM[wildcards.name]
+        ],
+    output:
+        nb=f"{RUNS}/notebooks/{{name}}.ipynb",
+        record=f"{RUNS}/{{name}}/record.json",
+    log:
+        nb=f"{LOGS}/{{name}}.ipynb",
+        txt=f"{LOGS}/{{name}}.log",
+    retries: 1
+    resources:
+        gpu=1,
+    message:
+        "running notebook {wildcards.name}"
+    shell:
+        "papermill {input.nb} {log.nb} -r profile {PROFILE} --no-progress-bar --log-output > {log.txt} 2>&1"
+        " && cp {log.nb} {output.nb}"
+
+
+rule stage:
+    input:
+        nbs=rules.runs.input,
+        prose=PROSE,
+        config="_config.yml",
+        toc="_toc.yml",
+        lib=relative(source_files(["gftlib.book"])),
+    output:
+        directory("_stage"),
+    message:
+        "staging the pages"
+    shell:
+        "gftlib stage {RUNS} {output}"
+
+
+rule html:
+    input:
+        "_stage",
+    output:
+        "_build/html/index.html",
+    log:
+        f"{LOGS}/book.log",
+    message:
+        "building the book"
+    shell:
+        "jupyter-book build _stage --path-output . -n -W --keep-going > {log} 2>&1 || (tail -n 40 {log}; exit 1)"

@@ -1,0 +1,77 @@
+"""From executed notebooks and prose to the tree that Jupyter Book builds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from gftlib import paths
+from gftlib.errors import InputError, MissingError
+
+
+def problems(notebook: dict[str, Any]) -> list[str]:
+    """Say what makes an executed notebook unfit to be published; empty if nothing does.
+
+    An error, a cell that was not run and a warning (anything on the error stream) all do.
+    """
+    found = []
+    for number, cell in enumerate(notebook["cells"], start=1):
+        if cell["cell_type"] != "code":
+            continue
+        for out in cell["outputs"]:
+            if out["output_type"] == "error":
+                found.append(f"cell {number}: {out['ename']}: {out['evalue']}")
+            elif out.get("name") == "stderr":
+                found.append(f"cell {number} warned: {''.join(out['text']).strip()[:200]}")
+        if cell["execution_count"] is None and "".join(cell["source"]).strip():
+            found.append(f"cell {number} was not run")
+    return found
+
+
+def for_readers(notebook: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the cell that papermill injected: the parameters cell and the record tell the same."""
+    for cell in notebook["cells"]:
+        tags = cell["metadata"].setdefault("tags", [])
+        if "injected-parameters" in tags and "remove-cell" not in tags:
+            tags.append("remove-cell")
+    return notebook
+
+
+def stage(runs: Path, target: Path) -> Path:
+    """Lay out the book: the prose, and each executed notebook at the path of its source.
+
+    The same relative paths make launch and edit buttons point at the sources.
+
+    Args:
+        runs: Folder of one profile's run, with ``notebooks/``.
+        target: Folder to (re)place.
+
+    Returns:
+        ``target``.
+
+    Raises:
+        MissingError: If no notebook has been run.
+        InputError: If a notebook holds an error or a cell that was not run.
+    """
+    executed = sorted((runs / "notebooks").glob("*.ipynb"))
+    if not executed:
+        raise MissingError(f"no executed notebook in {runs / 'notebooks'}: run `make runs` first")
+    source = paths.root()
+    with tempfile.TemporaryDirectory(dir=target.resolve().parent, prefix=".stage-") as name:
+        tree = Path(name) / "tree"
+        shutil.copytree(source / "book", tree / "book")
+        for file in ("_config.yml", "_toc.yml"):
+            shutil.copy(source / file, tree / file)
+        (tree / "notebooks").mkdir()
+        for path in executed:
+            notebook = json.loads(path.read_text(encoding="utf-8"))
+            if found := problems(notebook):
+                raise InputError(f"{path} cannot be published: {'; '.join(found)}")
+            (tree / "notebooks" / path.name).write_text(json.dumps(for_readers(notebook)), encoding="utf-8")
+        if target.exists():
+            shutil.rmtree(target)
+        tree.rename(target)
+    return target

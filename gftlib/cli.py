@@ -1,0 +1,50 @@
+"""The command line: ``gftlib --help``. Errors that gftlib raises on purpose end as one line and exit code 1."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gftlib.errors import GftError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+check = typer.Typer(no_args_is_help=True, help="Check settings and data before anything runs.")
+cohort = typer.Typer(no_args_is_help=True, help="Make the phantom cohorts.")
+app.add_typer(check, name="check")
+app.add_typer(cohort, name="cohort")
+
+ProfileName = Annotated[str, typer.Option(help="smoke, phantom or paper")]
+Workers = Annotated[int, typer.Option(min=1, help="processes at work at once")]
+
+
+@check.command("profile")
+def check_profile(name: str) -> None:
+    """Check the settings of a profile and print them."""
+    from gftlib.profiles import load_profile
+
+    typer.echo(load_profile(name).model_dump_json(indent=1))
+
+
+@app.command()
+def stage(runs: Path, target: Path) -> None:
+    """Lay out prose and executed notebooks for Jupyter Book."""
+    from gftlib import book
+
+    book.stage(runs, target)
+
+
+def main() -> None:
+    """Run the command line."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        app()
+    except GftError as error:
+        sys.exit(f"gftlib: {error}")
+
+
+if __name__ == "__main__":
+    main()

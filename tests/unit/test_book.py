@@ -1,0 +1,57 @@
+import json
+
+import pytest
+
+from gftlib import book
+from gftlib.errors import InputError, MissingError
+
+
+def cell(source="1", outputs=(), count=1, tags=()):
+    return {
+        "cell_type": "code",
+        "source": source,
+        "outputs": list(outputs),
+        "execution_count": count,
+        "metadata": {"tags": list(tags)} if tags else {},
+    }
+
+
+def write(folder, *cells):
+    (folder / "notebooks").mkdir(parents=True, exist_ok=True)
+    (folder / "notebooks" / "01_x.ipynb").write_text(json.dumps({"cells": list(cells)}))
+    return folder
+
+
+def test_pages_keep_the_paths_of_their_sources(tmp_path):
+    runs = write(tmp_path / "runs", cell(), cell(tags=["injected-parameters"]))
+    tree = book.stage(runs, tmp_path / "_stage")
+    names = {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()}
+    assert {"_config.yml", "_toc.yml", "book/index.md", "notebooks/01_x.ipynb"} <= names
+    staged = json.loads((tree / "notebooks" / "01_x.ipynb").read_text())
+    assert staged["cells"][1]["metadata"]["tags"] == ["injected-parameters", "remove-cell"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (
+            cell(outputs=[{"output_type": "error", "ename": "KeyError", "evalue": "'x'"}]),
+            "cell 2: KeyError: 'x'",
+        ),
+        (cell(outputs=[{"output_type": "stream", "name": "stderr", "text": ["hot"]}]), "cell 2 warned: hot"),
+        (cell(count=None), "cell 2 was not run"),
+    ],
+)
+def test_a_notebook_with_a_fault_is_not_published_and_the_old_tree_stays(tmp_path, bad, message):
+    target = tmp_path / "_stage"
+    target.mkdir()
+    (target / "old").touch()
+    with pytest.raises(InputError, match=message):
+        book.stage(write(tmp_path / "runs", cell(), bad), target)
+    assert [path.name for path in target.iterdir()] == ["old"]
+    assert not list(tmp_path.glob(".stage-*"))
+
+
+def test_nothing_to_publish_says_what_to_do(tmp_path):
+    with pytest.raises(MissingError, match="make runs"):
+        book.stage(tmp_path, tmp_path / "_stage")
