@@ -17,12 +17,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gftlib.errors import InputError, did_you_mean
 
+Size = tuple[int, int] | None
 QUADRANTS = ("UL", "UR", "LL", "LR")
 OVERSHOOT = 0.01
 NOT_FOUR, OUT_OF_RANGE, EMPTY = "not four numbers", "out of range", "empty"
@@ -40,7 +42,7 @@ class BoxFormat(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> BoxFormat:
-        raise InputError(f"unknown box format {value!r}{did_you_mean(str(value), list(cls))}")
+        raise InputError(f"unknown box format {value!r}{did_you_mean(str(value), map(str, cls))}")
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def smart_resize(
 
 def frame(
     fmt: BoxFormat | str,
-    size: tuple[int, int] | None = None,
+    size: Size = None,
     min_pixels: int = 3136,
     max_pixels: int = 1003520,
 ) -> NDArray[np.float64]:
@@ -138,11 +140,7 @@ def frame(
 
 
 def format_box(
-    box: ArrayLike,
-    fmt: BoxFormat | str,
-    ref: str | None = None,
-    size: tuple[int, int] | None = None,
-    **resize: int,
+    box: ArrayLike, fmt: BoxFormat | str, ref: str | None = None, size: Size = None, **resize: int
 ) -> str:
     """Write one box as text.
 
@@ -166,24 +164,23 @@ def format_box(
     if ref is not None and re.search(r"[<>{}]", ref):
         raise InputError(f"the name of a box must be free of <, >, {{ and }}: {ref!r}")
     edges = frame(fmt, size, **resize)
-    unit = 1e-4 if fmt is BoxFormat.UNIT_XYXY else 1.0
+    unit = 1e-4 if fmt is BoxFormat.UNIT_XYXY else 1
     x0, y0, x1, y1 = _rounded(box * edges / unit, edges / unit)
     if tags := _TAGS.get(fmt):
         name = "" if ref is None else f"{tags[0]}{ref}{tags[1]}"
         return f"{name}{tags[2]}({x0},{y0}),({x1},{y1}){tags[3]}"
-    values = [x0, y0, x1, y1] if unit == 1 else [round(v * unit, 4) for v in (x0, y0, x1, y1)]
-    plain = fmt in (BoxFormat.UNIT_XYXY, BoxFormat.PIXEL_XYXY)
-    if plain and ref is None:
+    values = [round(v * unit, 4) for v in (x0, y0, x1, y1)]
+    key = "bbox" if fmt in (BoxFormat.UNIT_XYXY, BoxFormat.PIXEL_XYXY) else "bbox_2d"
+    if ref is None and key == "bbox":
         return json.dumps(values)
-    content = {"bbox" if plain else "bbox_2d": values}
-    return json.dumps(content if ref is None else content | {"label": ref}, ensure_ascii=False)
+    return json.dumps({key: values} | ({} if ref is None else {"label": ref}), ensure_ascii=False)
 
 
 def format_boxes(
     boxes: ArrayLike,
     fmt: BoxFormat | str,
     refs: Sequence[str | None] | None = None,
-    size: tuple[int, int] | None = None,
+    size: Size = None,
     **resize: int,
 ) -> str:
     """Write several boxes: a JSON list for the JSON formats, the boxes one after the other for the others.
@@ -221,9 +218,7 @@ _KEY = re.compile(r"""[{,]\s*["']?(?:bbox_2d|bbox|box)["']?\s*[:=]([\s,;()\[\]\d
 _LABEL = re.compile(r"""["']?\b(?:label|name|ref)["']?\s*[:=]\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)')""")
 
 
-def parse_boxes(
-    text: str, fmt: BoxFormat | str, size: tuple[int, int] | None = None, **resize: int
-) -> ParseResult:
+def parse_boxes(text: str, fmt: BoxFormat | str, size: Size = None, **resize: int) -> ParseResult:
     """Read all boxes of a text, whatever the markup; the format only says what the numbers mean.
 
     Read are both families of tags, else JSON objects (cut off or not), else bare bracketed quadruples.
@@ -269,7 +264,7 @@ def _tagged(text: str) -> list[tuple[str | None, str]]:
     name: str | None = None
     depth = 0
     tags = list(_TAG.finditer(text))
-    for tag, following in zip(tags, [*tags[1:], None], strict=True):
+    for tag, following in zip_longest(tags, tags[1:]):
         closing = tag[1] == "/" or tag[4] == "end"
         between = text[tag.end() : following.start() if following else len(text)]
         if "ref" in (tag[2] or tag[3]):
