@@ -1,0 +1,286 @@
+"""Dermoscopic phantoms: lesions drawn from the seven-point checklist, with exact truth.
+
+They stand for Derm7pt (SCALE, section 2.3.1): all 28 expressions at the published counts, on skin of many
+tones, under hair, rulers, bubbles and soft focus. The settings were chosen by looks alone, before any model saw
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from scipy import ndimage
+
+from gftlib.datasets.class_concepts import ClassConceptData
+from gftlib.datasets.derm7pt import EXPRESSIONS, N_CASES, PromptStyle, task
+from gftlib.phantoms import skin_cohort
+from gftlib.phantoms.drawing import blobs, ellipse, grid, scatter, sigmoid, smooth_noise, strokes, walk
+from gftlib.phantoms.skin_cohort import SkinSpec
+from gftlib.phantoms.skin_structures import (
+    Lesion,
+    blue_whitish_veil,
+    dots_and_globules,
+    pigment_network,
+    pigmentation,
+    regression_structures,
+    streaks,
+)
+from gftlib.phantoms.skin_vessels import vascular_structures
+
+GENERATOR_VERSION = "1.0.0"
+
+_MELANIN = np.array([0.46, 0.76, 0.98], np.float32)  # absorption of red, green, blue light
+_BLOOD = np.array([0.14, 1.00, 0.80], np.float32)
+_SCAR = np.array([236, 216, 208], np.float32)
+_VEIL = np.array([112, 126, 156], np.float32)
+_SKIN = np.array([[238, 200, 182], [224, 172, 148], [190, 138, 110], [134, 92, 70]], np.float32)
+
+
+class SkinConfig(BaseModel):
+    """Every setting that makes the phantoms easy or hard.
+
+    Attributes:
+        size: Side of the image in pixels.
+        strength: Range of a structure's contrast, 0 to 1.
+        correlation: See :func:`gftlib.phantoms.skin_cohort.cohort`.
+        disagreement: See :func:`gftlib.phantoms.skin_cohort.cohort`.
+        hair: Share of images with hair.
+        ruler: Share of images with ruler ticks.
+        bubbles: Share of images with bubbles of immersion fluid.
+        vignette: Share of images with dark corners.
+        blur: Range of the standard deviation of the focus in pixels.
+        noise: Range of the standard deviation of the sensor noise in grey levels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = 160
+    strength: tuple[float, float] = (0.25, 1.0)
+    correlation: float = 0.35
+    disagreement: float = 0.06
+    hair: float = 0.35
+    ruler: float = 0.12
+    bubbles: float = 0.15
+    vignette: float = 0.3
+    blur: tuple[float, float] = (0.35, 0.8)
+    noise: tuple[float, float] = (1.0, 3.0)
+
+    def config_hash(self) -> str:
+        """Return the SHA-256 of the version and every setting; it changes whenever the difficulty may."""
+        content = json.dumps({"version": GENERATOR_VERSION, **self.model_dump(mode="json")}, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+CONFIG = SkinConfig()
+
+
+@dataclass(frozen=True)
+class SkinPhantom:
+    """One drawn case.
+
+    Args:
+        image: ``(size, size, 3)`` uint8.
+        masks: Boolean ``(size, size)`` region of the ``"lesion"`` and of each structure drawn, by criterion.
+        traits: What a caption may say without naming a criterion: words by topic.
+    """
+
+    image: np.ndarray
+    masks: dict[str, np.ndarray]
+    traits: dict[str, str]
+
+
+def cohort(n: int = N_CASES, seed: int = 0, config: SkinConfig = CONFIG) -> list[SkinSpec]:
+    """Draw the cases of a cohort; see :func:`gftlib.phantoms.skin_cohort.cohort`."""
+    return skin_cohort.cohort(n, seed, config.correlation, config.disagreement)
+
+
+def generate(spec: SkinSpec, config: SkinConfig = CONFIG) -> SkinPhantom:
+    """Draw one case; the same spec and configuration give the same bytes."""
+    rng = np.random.default_rng(spec.key)
+    size = config.size
+    traits: dict[str, str] = {}
+    skin = _skin(rng, size, traits)
+    lesion = _outline(rng, spec, size, traits)
+    for criterion, draw in (
+        ("pigment_network", pigment_network),
+        ("pigmentation", pigmentation),
+        ("dots_and_globules", dots_and_globules),
+        ("streaks", streaks),
+        ("regression_structures", regression_structures),
+        ("blue_whitish_veil", blue_whitish_veil),
+        ("vascular_structures", vascular_structures),
+    ):
+        draw(rng, lesion, spec.drawn[criterion], rng.uniform(*config.strength))
+    image = _develop(skin, lesion)
+    image = _photograph(rng, image, config, traits)
+    lesion.masks["lesion"] = lesion.depth > 0
+    return SkinPhantom(image, lesion.masks, traits)
+
+
+def _skin(rng: np.random.Generator, size: int, traits: dict[str, str]) -> np.ndarray:
+    tone = rng.beta(1.5, 3.2) * (len(_SKIN) - 1)
+    traits["tone"] = ("fair", "light", "olive", "dark")[round(tone)]
+    base = np.array([np.interp(tone, np.arange(len(_SKIN)), _SKIN[:, k]) for k in range(3)], np.float32)
+    fine = ndimage.gaussian_filter(rng.standard_normal((size, size), np.float32), 1.3)
+    flush = 0.035 * smooth_noise(rng, size, 3) + 0.04 * fine + rng.uniform(0, 0.2)
+    texture = 0.05 * fine + 0.02 * smooth_noise(rng, size, 5)
+    return base * np.exp(-flush[..., None] * _BLOOD) * (1 + texture[..., None])
+
+
+def _outline(rng: np.random.Generator, spec: SkinSpec, size: int, traits: dict[str, str]) -> Lesion:
+    melanoma, other = spec.diagnosis == "melanoma", spec.diagnosis == "other"
+    radius = size * np.clip(rng.normal(0.31 if melanoma else 0.27, 0.045), 0.17, 0.42)
+    centre = np.array([size / 2, size / 2]) + rng.normal(0, 0.055 * size, 2)
+    stretch = np.exp(rng.normal(0, 0.14))
+    relative = ellipse(size, centre, (radius * stretch, radius / stretch), rng.uniform(0, np.pi))
+    rows, columns = grid(size)
+    theta = np.arctan2(rows - np.float32(centre[0]), columns - np.float32(centre[1]))
+    uneven = rng.gamma(3.0, 0.042 if melanoma else 0.022)
+    wobble = sum(
+        float(rng.normal(0, uneven / k**1.1)) * np.cos(k * theta + float(rng.uniform(0, 7)))
+        for k in range(2, 8)
+    )
+    ragged = rng.uniform(0.015, 0.05) * smooth_noise(rng, size, 14)
+    depth = ((1 + wobble + ragged - relative) * radius).astype(np.float32)
+    edge = rng.uniform(1.0, 4.5)
+    dose = rng.uniform(0.12, 0.6) if other else rng.uniform(0.4, 1.05)
+    mottle = ndimage.gaussian_filter(rng.standard_normal((size, size), np.float32), 1.1)
+    shade = 1 + 0.14 * smooth_noise(rng, size, 4) + 0.07 * smooth_noise(rng, size, 13) + 0.35 * mottle
+    traits["size"] = ("small", "medium-sized", "large")[int(np.digitize(radius / size, (0.24, 0.31)))]
+    traits["border"] = "sharp" if edge < 2.2 else "gradual"
+    traits["shape"] = "elongated" if abs(np.log(stretch)) > 0.16 else "round"
+    traits["place"] = _place(centre / size)
+    zero = np.zeros((size, size), np.float32)
+    melanin = (dose * shade * sigmoid(depth / edge)).astype(np.float32)
+    pink = (rng.uniform(0.05, 0.4) * sigmoid(depth / edge)).astype(np.float32)
+    return Lesion(size, centre, radius, depth, theta, melanin, pink, zero.copy(), zero.copy())
+
+
+def _place(centre: np.ndarray) -> str:
+    if np.abs(centre - 0.5).max() < 0.05:
+        return "centre"
+    vertical = "upper" if centre[0] < 0.45 else "lower" if centre[0] > 0.55 else ""
+    side = "left" if centre[1] < 0.45 else "right" if centre[1] > 0.55 else ""
+    return f"{vertical} {side}".strip() or "centre"
+
+
+def _develop(skin: np.ndarray, lesion: Lesion) -> np.ndarray:
+    light = np.exp(-lesion.melanin[..., None] * _MELANIN) * np.exp(-lesion.blood[..., None] * _BLOOD)
+    image = skin * light + 14 * (1 - light)
+    white, blue = np.clip(lesion.white, 0, 0.9)[..., None], np.clip(lesion.blue, 0, 0.9)[..., None]
+    image = image * (1 - white) + white * (0.5 * _SCAR + 0.5 * np.minimum(skin * 1.12, 250))
+    return image * (1 - blue) + blue * (0.8 * _VEIL + 0.25 * image)
+
+
+def _photograph(
+    rng: np.random.Generator, image: np.ndarray, config: SkinConfig, traits: dict[str, str]
+) -> np.ndarray:
+    size = config.size
+    rows, columns = grid(size)
+    traits["hair"] = "a few hairs" if rng.random() < config.hair else "no hair"
+    if traits["hair"] != "no hair":
+        image = _hair(rng, image, size)
+    traits["ruler"] = "a ruler" if rng.random() < config.ruler else ""
+    if traits["ruler"]:
+        row, step = rng.uniform(0.9, 0.96) * size, rng.uniform(7, 11)
+        ticks = [
+            np.array([[row, x], [row - (9 if k % 5 == 0 else 5), x]])
+            for k, x in enumerate(np.arange(rng.uniform(0, step), size, step))
+        ]
+        image = image * (1 - 0.75 * strokes(size, ticks, 0.55))[..., None]
+    traits["bubbles"] = "air bubbles" if rng.random() < config.bubbles else ""
+    if traits["bubbles"]:
+        centres = scatter(rng, np.ones((size, size)), int(rng.integers(4, 14)), apart=6)
+        radii = rng.uniform(1.5, 5.0, len(centres))
+        rim = blobs(size, centres, radii) - blobs(size, centres, radii * 0.7)
+        image = image + 45 * np.clip(rim, 0, 1)[..., None]
+    blur = rng.uniform(*config.blur)
+    traits["focus"] = "sharp" if blur < 0.5 else "slightly blurred" if blur < 0.68 else "blurred"
+    image = ndimage.gaussian_filter(image, (blur, blur, 0), truncate=3.0)
+    slope = rng.normal(0, 0.06, 2)
+    light = rng.uniform(0.88, 1.06) * (1 + slope[0] * (rows / size - 0.5) + slope[1] * (columns / size - 0.5))
+    traits["vignette"] = "dark corners" if rng.random() < config.vignette else ""
+    if traits["vignette"]:
+        light = light * sigmoid(
+            (rng.uniform(1.08, 1.3) - ellipse(size, (size / 2,) * 2, (size / 2,) * 2)) / 0.06
+        )
+    image = image * light[..., None] * rng.normal(1, 0.025, 3).astype(np.float32)
+    coarse = np.stack(
+        [smooth_noise(rng, size, 54)] * 3 if rng.random() < 0.5 else [np.zeros((size, size))] * 3, -1
+    )
+    grain = (
+        rng.standard_normal((size, size, 1), np.float32)
+        + 0.5 * rng.standard_normal((size, size, 3), np.float32)
+        + coarse
+    )
+    image = image + rng.uniform(*config.noise) * grain
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def _hair(rng: np.random.Generator, image: np.ndarray, size: int) -> np.ndarray:
+    lines = []
+    for _ in range(int(rng.integers(2, 11))):
+        start = rng.uniform(0, size, 2)
+        lines.append(walk(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 1.1) * size, 0.035))
+    ink = strokes(size, lines, rng.uniform(0.45, 0.75))[..., None] * rng.uniform(0.5, 0.9)
+    colour = np.array([60, 42, 34], np.float32) * rng.uniform(0.5, 2.2)
+    return image * (1 - ink) + colour * ink
+
+
+def neutral_caption(phantom: SkinPhantom, rng: np.random.Generator) -> str:
+    """Return a caption of skin, size, place and photograph that names none of the 28 expressions.
+
+    Text of this kind pre-trains the embedded encoders, so that zero-shot prediction is a fair start.
+    """
+    t = phantom.traits
+    extras = [t[name] for name in ("hair", "ruler", "bubbles", "vignette") if t[name]]
+    facts = [
+        f"{t['tone']} skin",
+        f"a {t['size']} lesion",
+        f"a {t['shape']} outline with a {t['border']} border",
+        f"the lesion at the {t['place']}",
+        f"a {t['focus']} photograph",
+        *extras,
+    ]
+    chosen = [facts[i] for i in rng.permutation(len(facts))[: int(rng.integers(3, len(facts) + 1))]]
+    opening = str(rng.choice(["A dermoscopic image of", "A close-up of", "A dermoscopy photograph showing"]))
+    return f"{opening} {', '.join(chosen)}."
+
+
+def as_data(
+    n: int = N_CASES,
+    seed: int = 0,
+    config: SkinConfig = CONFIG,
+    prompt: PromptStyle = "class and concept",
+) -> ClassConceptData:
+    """Draw a whole cohort into memory, in the same form as the Derm7pt reader returns.
+
+    Args:
+        n: Number of cases.
+        seed: Seed of the cohort.
+        config: The generator's settings.
+        prompt: See :func:`gftlib.datasets.derm7pt.task`.
+
+    Returns:
+        The data; ``labels`` are the recorded expressions, ``captions`` the neutral captions.
+    """
+    specs = cohort(n, seed, config)
+    phantoms = [generate(spec, config) for spec in specs]
+    the_task = task(prompt, name="skin-phantom")
+    labels = np.array(
+        [[s.recorded[e.criterion] == e.label for e in EXPRESSIONS] for s in specs], dtype=np.uint8
+    )
+    words = np.random.default_rng([seed, n, 1])
+    return ClassConceptData(
+        task=the_task,
+        labels=labels,
+        subjects=np.array([spec.case for spec in specs]),
+        split=np.array([spec.split for spec in specs]),
+        texts=[[(the_task.prompts[h], int(h)) for h in np.flatnonzero(row)] for row in labels],
+        images=np.stack([phantom.image for phantom in phantoms]),
+        captions=[neutral_caption(phantom, words) for phantom in phantoms],
+    )
