@@ -9,7 +9,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 # They decide where and how results are written and shown, not what they are.
-NOT_COMPUTING = {"errors", "paths", "plots", "profiles", "provenance", "figures", "book", "cli", "__init__"}
+NOT_COMPUTING = {
+    "errors",
+    "paths",
+    "plots",
+    "profiles",
+    "provenance",
+    "figures",
+    "book",
+    "results",
+    "cli",
+    "__init__",
+}
 
 
 def imported_modules(source: str) -> set[str]:

@@ -1,0 +1,96 @@
+"""Full-size results that the book carries: summary, predictions and record of a run, committed together.
+
+A smoke run fits in minutes, a full-size one does not; so the latter lives in ``book/results/<profile>/``, each
+page shows it beside its own run, and a test recomputes every summary from its predictions.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gftlib import paths
+from gftlib.errors import InputError, MissingError
+from gftlib.provenance import Record
+
+MAX_BYTES = 4_000_000
+"""Largest file that may be published: what is committed stays in the history for ever."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A committed result.
+
+    Attributes:
+        folder: Where its files are.
+        record: Who made it, with what.
+        results: The summary: what chapters quote.
+    """
+
+    folder: Path
+    record: Record
+    results: dict[str, Any]
+
+
+def folder_of(notebook: str, profile: str) -> Path:
+    """Return the folder of a notebook's published results."""
+    return paths.root() / "book" / "results" / profile / notebook
+
+
+def load(folder: Path) -> Published:
+    """Read a result and make sure that summary and record belong together.
+
+    Raises:
+        MissingError: If a file is missing.
+        InputError: If the summary is not the one that the record tells of.
+    """
+    record = Record.checked(paths.read_json(folder / "record.json"), f"{folder.name}/record.json")
+    summary = folder / "results.json"
+    results = paths.read_json(summary)
+    if paths.sha256(summary) != record.results:
+        raise InputError(f"{summary} has been changed since its run: its digest is not the record's")
+    return Published(folder, record, results)
+
+
+def published(notebook: str, profile: str = "phantom") -> Published | None:
+    """Return the committed result of a notebook, or None if there is none yet."""
+    folder = folder_of(notebook, profile)
+    return load(folder) if folder.is_dir() else None
+
+
+def publish(run: Path, profile: str) -> Path:
+    """Copy a finished run's record, summary and predictions into the book.
+
+    Args:
+        run: Folder of one notebook's run, ``runs/<profile>/<notebook>``.
+        profile: Name of the profile.
+
+    Returns:
+        The folder in ``book/results/``.
+
+    Raises:
+        InputError: If the run was made from changed files, belongs to another profile, or is too large.
+        MissingError: If the run has not finished.
+    """
+    result = load(run)
+    if result.record.parameters["profile"] != profile:
+        raise InputError(
+            f"{run} is a run of profile {result.record.parameters['profile']!r}, not {profile!r}"
+        )
+    if result.record.commit.endswith("+"):
+        raise InputError(f"{run} was made with uncommitted changes: commit them and run again")
+    files = [run / "record.json", run / "results.json", *sorted(run.glob("predictions*"))]
+    if large := [path.name for path in files if path.stat().st_size > MAX_BYTES]:
+        raise InputError(
+            f"{run}: larger than {MAX_BYTES / 1e6:.0f} MB, too large to publish: {', '.join(large)}"
+        )
+    if len(files) == 2:
+        raise MissingError(f"{run} holds no predictions*: a summary alone cannot be checked")
+    target = folder_of(result.record.notebook, profile)
+    target.mkdir(parents=True, exist_ok=True)
+    for path in files:
+        with paths.atomic_path(target / path.name) as temporary:
+            shutil.copyfile(path, temporary)
+    return target

@@ -1,0 +1,68 @@
+import pytest
+
+from gftlib import paths, results
+from gftlib.errors import InputError, MissingError
+from gftlib.profiles import GraphConstruction
+from gftlib.provenance import Run
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    """A finished run of a clean checkout, and an empty book to publish it in."""
+    monkeypatch.setattr("gftlib.provenance.git_commit", lambda: "abc")
+    monkeypatch.setattr(
+        results, "folder_of", lambda notebook, profile: tmp_path / "book" / profile / notebook
+    )
+    run = Run(GraphConstruction(profile="phantom", image="", mask="", out=str(tmp_path / "run")))
+    (run.folder / "predictions.csv").write_text("scan,score\na,1\n")
+    run.finish({"score": 1.0})
+    return run.folder
+
+
+def test_a_published_run_is_read_back(finished):
+    target = results.publish(finished, "phantom")
+    assert {path.name for path in target.iterdir()} == {"record.json", "results.json", "predictions.csv"}
+    found = results.published("01_graph_construction")
+    assert found.results == {"score": 1.0}
+    assert found.record.stale() == []
+
+
+def test_nothing_published_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "folder_of", lambda notebook, profile: tmp_path / "none")
+    assert results.published("01_graph_construction") is None
+
+
+def test_a_summary_changed_by_hand_is_found(finished):
+    paths.write_json(finished / "results.json", {"score": 2.0})
+    with pytest.raises(InputError, match="has been changed since its run"):
+        results.publish(finished, "phantom")
+
+
+def test_the_profile_must_be_the_runs(finished):
+    with pytest.raises(InputError, match="a run of profile 'phantom', not 'paper'"):
+        results.publish(finished, "paper")
+
+
+def test_predictions_are_owed(finished):
+    (finished / "predictions.csv").unlink()
+    with pytest.raises(MissingError, match="cannot be checked"):
+        results.publish(finished, "phantom")
+
+
+def test_large_files_stay_out_of_the_history(finished, monkeypatch):
+    monkeypatch.setattr(results, "MAX_BYTES", 4)
+    with pytest.raises(InputError, match="too large to publish"):
+        results.publish(finished, "phantom")
+
+
+def test_uncommitted_changes_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("gftlib.provenance.git_commit", lambda: "abc+")
+    run = Run(GraphConstruction(profile="phantom", image="", mask="", out=str(tmp_path / "run")))
+    run.finish({})
+    with pytest.raises(InputError, match="uncommitted changes"):
+        results.publish(run.folder, "phantom")
+
+
+def test_an_unfinished_run_is_missing(tmp_path):
+    with pytest.raises(MissingError, match=r"record\.json"):
+        results.load(tmp_path)
