@@ -1,4 +1,4 @@
-"""The command line, ``gftlib --help``. An error that gftlib raises on purpose ends as one line, exit code 1."""
+"""The command line, ``gftlib --help``. An error that gftlib raises on purpose ends as one line and code 1."""
 
 from __future__ import annotations
 

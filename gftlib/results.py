@@ -1,6 +1,6 @@
 """Full-size results that the book carries: summary, predictions and record of a run, committed together.
 
-A smoke run fits in minutes, a full-size one does not; so the latter lives in ``book/results/<profile>/``, each
+A smoke run fits in minutes, a full-size one does not; so the latter lives in ``book/results/<profile>``, each
 page shows it beside its own run, and a test recomputes every summary from its predictions.
 """
 
