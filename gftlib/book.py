@@ -10,6 +10,7 @@ from typing import Any
 
 from gftlib import paths
 from gftlib.errors import InputError, MissingError
+from gftlib.provenance import Record
 
 
 def problems(notebook: dict[str, Any]) -> list[str]:
@@ -40,6 +41,21 @@ def for_readers(notebook: dict[str, Any]) -> dict[str, Any]:
     return notebook
 
 
+def runs_table(runs: Path) -> str:
+    """Return the records of a profile's runs, and of the published ones, as a Markdown table."""
+    found = sorted(runs.glob("*/record.json")) + sorted(
+        (paths.root() / "book" / "results").glob("*/*/record.json")
+    )
+    lines = ["| notebook | profile | commit | began | seconds | peak memory | machine |", "|" + " --- |" * 7]
+    for path in found:
+        record = Record.checked(paths.read_json(path), str(path))
+        lines.append(
+            f"| {record.notebook} | {record.parameters['profile']} | {record.commit} | {record.began} "
+            f"| {record.seconds:.0f} | {record.peak_memory_mb} MB | {record.device} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def stage(runs: Path, target: Path) -> Path:
     """Lay out the book: the prose, and each executed notebook at the path of its source.
 
@@ -65,6 +81,7 @@ def stage(runs: Path, target: Path) -> Path:
         shutil.copytree(source / "book", tree / "book")
         for file in ("_config.yml", "_toc.yml"):
             shutil.copy(source / file, tree / file)
+        (tree / "book" / "_runs.md").write_text(runs_table(runs), encoding="utf-8")
         (tree / "notebooks").mkdir()
         for path in executed:
             notebook = json.loads(path.read_text(encoding="utf-8"))
