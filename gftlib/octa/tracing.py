@@ -159,8 +159,13 @@ def _trace(points, image, code, neighbours, steps, distance, node_of, nodes, rad
                 q = p + steps[k]
                 if not flat[q] or seen[q] or node_of[q] == node_of[p]:
                     continue
+                begin = size
                 size = _walk(p, q, flat, steps, node_of, seen, pixels, size)
                 last = pixels[size - 1]
+                # A single pixel between two of one cluster fills a corner and goes round nothing.
+                if size == begin + 3 and node_of[last] == node_of[p]:
+                    size = begin
+                    continue
                 if node_of[last] < 0:
                     node_of[last] = count
                     nodes[count, 0], nodes[count, 1] = last // width - 1, last % width - 1
