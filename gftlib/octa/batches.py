@@ -1,8 +1,8 @@
 """Graphs as tensors: one graph, a batch of graphs, and the z-score of the training fold (GFT, section 2.2).
 
 A batch is the disjoint union of its graphs: nodes of a type are stacked in the order of the graphs, edges
-keep their order within each graph, and every relation carries its adjacency in compressed sparse rows together
-with the transpose, worked out once a graph.
+keep their order within each graph, and every relation carries its adjacency in compressed sparse rows
+together with the transpose, worked out once a graph.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from gftlib.errors import InputError
+from gftlib.octa.adjacency import EDGE_TYPES
+from gftlib.octa.features import FEATURES
 from gftlib.octa.messages import Adjacency, Rows
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 NODE_TYPES = ("vessel", "ica", "faz")
 Relation = tuple[str, str, str]
+RELATIONS: tuple[Relation, ...] = EDGE_TYPES
+WIDTHS = {name: len(columns) for name, columns in FEATURES.items()}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Messages between nodes: a sparse product that knows its transpose and is differentiable in nodes and edges.
 
 Target node ``i`` receives the weighted mean of its neighbours, ``sum_e w_e x_source(e) / deg(i)``, which is
-the aggregation of SAGE. ``torch.nn.functional.embedding_bag`` is, on a CPU, an order of magnitude faster at that
-than ``torch.sparse`` or ``index_add``; its own backward pass is not, so the gradient is the same product by the
-stored transpose.
+the aggregation of SAGE. ``torch.nn.functional.embedding_bag`` is, on a CPU, an order of magnitude faster at
+that than ``torch.sparse`` or ``index_add``; its own backward pass is not, so the gradient is the same product
+by the stored transpose.
 """
 
 from __future__ import annotations

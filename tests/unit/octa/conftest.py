@@ -8,20 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gftlib.octa.batches import GraphTensors
-
-WIDTHS = {"vessel": 18, "ica": 17, "faz": 17}
-RELATIONS = (
-    ("vessel", "to", "vessel"),
-    ("ica", "to", "ica"),
-    ("vessel", "to", "ica"),
-    ("ica", "to", "vessel"),
-    ("vessel", "to", "faz"),
-    ("faz", "to", "vessel"),
-    ("ica", "to", "faz"),
-    ("faz", "to", "ica"),
-    ("faz", "to", "faz"),
-)
+from gftlib.octa.batches import RELATIONS, WIDTHS, GraphTensors
 
 
 @pytest.fixture(scope="session")

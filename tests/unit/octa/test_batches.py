@@ -65,7 +65,7 @@ def test_a_batch_computes_what_its_graphs_compute_alone(random_graph):
 
 def test_edge_weights_follow_the_order_of_the_edge_table(random_graph):
     batch = collate([random_graph(0), random_graph(1)])
-    relation = ("vessel", "to", "ica")
+    relation = ("vessel", "touches", "ica")
     weight = torch.rand(batch.edges[relation].shape[1], generator=torch.Generator().manual_seed(0))
     ours = mean_of_neighbours(batch.x["vessel"], batch.adjacency[relation], weight)
     matrix = dense(batch.edges[relation], len(batch.x["vessel"]), len(batch.x["ica"]), weight)
@@ -96,24 +96,24 @@ def test_missing_and_constant_features_become_zero():
 
 
 def test_octa_graph_to_tensors():
-    relation = ("vessel", "to", "ica")
+    relation = ("vessel", "touches", "ica")
     graph = SimpleNamespace(
         vessel=np.ones((2, 18)),
         ica=np.ones((1, 17)),
         faz=np.zeros((0, 17)),
-        edges={relation: np.array([[0, 1], [0, 0]]), ("vessel", "to", "faz"): np.zeros((2, 0))},
+        edges={relation: np.array([[0, 1], [0, 0]]), ("vessel", "touches", "faz"): np.zeros((2, 0))},
     )
     tensors = from_octa_graph(graph, 2)
     assert (tensors.y, tensors.x["faz"].shape, tensors.x["vessel"].dtype) == (2, (0, 17), torch.float32)
     assert tensors.edges[relation].tolist() == [[0, 1], [0, 0]]
-    assert tensors.edges["vessel", "to", "faz"].shape == (2, 0)
+    assert tensors.edges["vessel", "touches", "faz"].shape == (2, 0)
 
 
 def test_bad_input_is_named(random_graph):
     with pytest.raises(InputError, match="outside the 1 ica nodes"):
         GraphTensors(
             {"vessel": torch.ones(2, 1), "ica": torch.ones(1, 1)},
-            {("vessel", "to", "ica"): torch.tensor([[0], [1]])},
+            {("vessel", "touches", "ica"): torch.tensor([[0], [1]])},
         )
     with pytest.raises(InputError, match="at least one"):
         collate([])
