@@ -1,0 +1,1 @@
+"""Speed beside well-kept peers; run by `make bench`."""

@@ -1,0 +1,42 @@
+"""Run every benchmark, or those named: ``python -m benchmarks [graph grounding ...]``.
+
+Each ``bench_<area>.py`` times ours and a well-kept peer in alternation in one process. Quote the ratios: absolute
+times hold for one machine on one day.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+
+def main() -> None:
+    """Print one table an area."""
+    areas = sorted(path.stem.removeprefix("bench_") for path in Path(__file__).parent.glob("bench_*.py"))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "areas", nargs="*", choices=areas, default=areas, metavar="AREA", help=", ".join(areas)
+    )
+    console = Console(width=140)
+    for area in parser.parse_args().areas:
+        table = Table(title=area, title_justify="left")
+        for heading in ("what", "ours, ms", "peer, ms", "times quicker", "goal", "note"):
+            table.add_column(heading, justify="left" if heading in ("what", "note") else "right")
+        for row in importlib.import_module(f"benchmarks.bench_{area}").rows():
+            table.add_row(
+                row["name"],
+                f"{row['ours_ms']:.3g}",
+                f"{row['peer_ms']:.3g}",
+                f"{row['ratio']:.1f}",
+                f"{row['target']}",
+                row.get("note", ""),
+            )
+        console.print(table)
+
+
+if __name__ == "__main__":
+    main()
