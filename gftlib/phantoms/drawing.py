@@ -68,12 +68,16 @@ def ellipse(size: int, centre: Sequence[float], radii: Sequence[float], angle: f
     return np.hypot((c * y + s * x) / np.float32(radii[0]), (c * x - s * y) / np.float32(radii[1]))
 
 
-def densify(points: Polyline, step: float = 0.5) -> Polyline:
-    """Resample a polyline at about ``step`` pixels."""
-    lengths = np.hypot(*np.diff(points, axis=0).T)
-    along = np.concatenate([[0.0], np.cumsum(lengths)])
-    wanted = np.linspace(0, along[-1], max(int(along[-1] / step), 1) + 1)
-    return np.column_stack([np.interp(wanted, along, points[:, k]) for k in (0, 1)])
+def _resample(lines: Sequence[Polyline], step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return points about ``step`` pixels apart along all lines, and the length that each stands for."""
+    starts = np.concatenate([line[:-1] for line in lines])
+    moves = np.concatenate([np.diff(line, axis=0) for line in lines])
+    lengths = np.hypot(moves[:, 0], moves[:, 1])
+    pieces = np.maximum(np.ceil(lengths / step).astype(np.int64), 1)
+    segment = np.repeat(np.arange(len(starts)), pieces)
+    rank = np.arange(len(segment)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    part = (rank + 0.5) / pieces[segment]
+    return starts[segment] + part[:, None] * moves[segment], (lengths / pieces)[segment]
 
 
 def strokes(size: int, lines: Sequence[Polyline], width: float) -> np.ndarray:
@@ -89,19 +93,19 @@ def strokes(size: int, lines: Sequence[Polyline], width: float) -> np.ndarray:
     """
     if not lines:
         return np.zeros((size, size), np.float32)
-    points = np.concatenate([densify(line) for line in lines])
+    points, length = _resample(lines, 0.5)
     base = np.floor(points).astype(np.int64)
     part = points - base
     ink = np.zeros(size * size)
     for dy in (0, 1):
         for dx in (0, 1):
             row, column = base[:, 0] + dy, base[:, 1] + dx
-            weight = np.abs(1 - dy - part[:, 0]) * np.abs(1 - dx - part[:, 1])
+            weight = length * np.abs(1 - dy - part[:, 0]) * np.abs(1 - dx - part[:, 1])
             keep = (row >= 0) & (row < size) & (column >= 0) & (column < size)
             ink += np.bincount(row[keep] * size + column[keep], weight[keep], minlength=size * size)
-    # A line of pen width w sampled every half pixel peaks at 2 / (w sqrt(2 pi)) after the blur.
+    # A straight line of unit ink per pixel peaks at 1 / (width sqrt(2 pi)) after the blur.
     soft = ndimage.gaussian_filter(ink.reshape(size, size).astype(np.float32), width, truncate=3.0)
-    return np.clip(soft * (width * np.sqrt(2 * np.pi) / 2), 0, 1)
+    return np.clip(soft * np.float32(width * np.sqrt(2 * np.pi)), 0, 1)
 
 
 def blobs(size: int, centres: np.ndarray, radii: np.ndarray, edge: float = 0.8) -> np.ndarray:

@@ -1,25 +1,24 @@
 """Dermoscopic phantoms: lesions drawn from the seven-point checklist, with exact truth.
 
 They stand for Derm7pt (SCALE, section 2.3.1): all 28 expressions at the published counts, on skin of many
-tones, under hair, rulers, bubbles and soft focus. The settings were chosen by looks alone, before any model saw
-them.
+tones, under hair, rulers, bubbles and soft focus. The settings were chosen by looks alone, before any model
+saw them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 from scipy import ndimage
 
 from gftlib.datasets.class_concepts import ClassConceptData
 from gftlib.datasets.derm7pt import EXPRESSIONS, N_CASES, PromptStyle, task
 from gftlib.phantoms import skin_cohort
-from gftlib.phantoms.drawing import blobs, ellipse, grid, scatter, sigmoid, smooth_noise, strokes, walk
+from gftlib.phantoms.drawing import ellipse, grid, sigmoid, smooth_noise
 from gftlib.phantoms.skin_cohort import SkinSpec
+from gftlib.phantoms.skin_config import CONFIG, SkinConfig
+from gftlib.phantoms.skin_photograph import photograph
 from gftlib.phantoms.skin_structures import (
     Lesion,
     blue_whitish_veil,
@@ -31,51 +30,11 @@ from gftlib.phantoms.skin_structures import (
 )
 from gftlib.phantoms.skin_vessels import vascular_structures
 
-GENERATOR_VERSION = "1.0.0"
-
 _MELANIN = np.array([0.46, 0.76, 0.98], np.float32)  # absorption of red, green, blue light
 _BLOOD = np.array([0.14, 1.00, 0.80], np.float32)
 _SCAR = np.array([236, 216, 208], np.float32)
 _VEIL = np.array([112, 126, 156], np.float32)
 _SKIN = np.array([[238, 200, 182], [224, 172, 148], [190, 138, 110], [134, 92, 70]], np.float32)
-
-
-class SkinConfig(BaseModel):
-    """Every setting that makes the phantoms easy or hard.
-
-    Attributes:
-        size: Side of the image in pixels.
-        strength: Range of a structure's contrast, 0 to 1.
-        correlation: See :func:`gftlib.phantoms.skin_cohort.cohort`.
-        disagreement: See :func:`gftlib.phantoms.skin_cohort.cohort`.
-        hair: Share of images with hair.
-        ruler: Share of images with ruler ticks.
-        bubbles: Share of images with bubbles of immersion fluid.
-        vignette: Share of images with dark corners.
-        blur: Range of the standard deviation of the focus in pixels.
-        noise: Range of the standard deviation of the sensor noise in grey levels.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    size: int = 160
-    strength: tuple[float, float] = (0.25, 1.0)
-    correlation: float = 0.35
-    disagreement: float = 0.06
-    hair: float = 0.35
-    ruler: float = 0.12
-    bubbles: float = 0.15
-    vignette: float = 0.3
-    blur: tuple[float, float] = (0.35, 0.8)
-    noise: tuple[float, float] = (1.0, 3.0)
-
-    def config_hash(self) -> str:
-        """Return the SHA-256 of the version and every setting; it changes whenever the difficulty may."""
-        content = json.dumps({"version": GENERATOR_VERSION, **self.model_dump(mode="json")}, sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
-
-
-CONFIG = SkinConfig()
 
 
 @dataclass(frozen=True)
@@ -116,7 +75,7 @@ def generate(spec: SkinSpec, config: SkinConfig = CONFIG) -> SkinPhantom:
     ):
         draw(rng, lesion, spec.drawn[criterion], rng.uniform(*config.strength))
     image = _develop(skin, lesion)
-    image = _photograph(rng, image, config, traits)
+    image = photograph(rng, image, config, traits)
     lesion.masks["lesion"] = lesion.depth > 0
     return SkinPhantom(image, lesion.masks, traits)
 
@@ -174,61 +133,6 @@ def _develop(skin: np.ndarray, lesion: Lesion) -> np.ndarray:
     white, blue = np.clip(lesion.white, 0, 0.9)[..., None], np.clip(lesion.blue, 0, 0.9)[..., None]
     image = image * (1 - white) + white * (0.5 * _SCAR + 0.5 * np.minimum(skin * 1.12, 250))
     return image * (1 - blue) + blue * (0.8 * _VEIL + 0.25 * image)
-
-
-def _photograph(
-    rng: np.random.Generator, image: np.ndarray, config: SkinConfig, traits: dict[str, str]
-) -> np.ndarray:
-    size = config.size
-    rows, columns = grid(size)
-    traits["hair"] = "a few hairs" if rng.random() < config.hair else "no hair"
-    if traits["hair"] != "no hair":
-        image = _hair(rng, image, size)
-    traits["ruler"] = "a ruler" if rng.random() < config.ruler else ""
-    if traits["ruler"]:
-        row, step = rng.uniform(0.9, 0.96) * size, rng.uniform(7, 11)
-        ticks = [
-            np.array([[row, x], [row - (9 if k % 5 == 0 else 5), x]])
-            for k, x in enumerate(np.arange(rng.uniform(0, step), size, step))
-        ]
-        image = image * (1 - 0.75 * strokes(size, ticks, 0.55))[..., None]
-    traits["bubbles"] = "air bubbles" if rng.random() < config.bubbles else ""
-    if traits["bubbles"]:
-        centres = scatter(rng, np.ones((size, size)), int(rng.integers(4, 14)), apart=6)
-        radii = rng.uniform(1.5, 5.0, len(centres))
-        rim = blobs(size, centres, radii) - blobs(size, centres, radii * 0.7)
-        image = image + 45 * np.clip(rim, 0, 1)[..., None]
-    blur = rng.uniform(*config.blur)
-    traits["focus"] = "sharp" if blur < 0.5 else "slightly blurred" if blur < 0.68 else "blurred"
-    image = ndimage.gaussian_filter(image, (blur, blur, 0), truncate=3.0)
-    slope = rng.normal(0, 0.06, 2)
-    light = rng.uniform(0.88, 1.06) * (1 + slope[0] * (rows / size - 0.5) + slope[1] * (columns / size - 0.5))
-    traits["vignette"] = "dark corners" if rng.random() < config.vignette else ""
-    if traits["vignette"]:
-        light = light * sigmoid(
-            (rng.uniform(1.08, 1.3) - ellipse(size, (size / 2,) * 2, (size / 2,) * 2)) / 0.06
-        )
-    image = image * light[..., None] * rng.normal(1, 0.025, 3).astype(np.float32)
-    coarse = np.stack(
-        [smooth_noise(rng, size, 54)] * 3 if rng.random() < 0.5 else [np.zeros((size, size))] * 3, -1
-    )
-    grain = (
-        rng.standard_normal((size, size, 1), np.float32)
-        + 0.5 * rng.standard_normal((size, size, 3), np.float32)
-        + coarse
-    )
-    image = image + rng.uniform(*config.noise) * grain
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
-
-
-def _hair(rng: np.random.Generator, image: np.ndarray, size: int) -> np.ndarray:
-    lines = []
-    for _ in range(int(rng.integers(2, 11))):
-        start = rng.uniform(0, size, 2)
-        lines.append(walk(rng, start, rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 1.1) * size, 0.035))
-    ink = strokes(size, lines, rng.uniform(0.45, 0.75))[..., None] * rng.uniform(0.5, 0.9)
-    colour = np.array([60, 42, 34], np.float32) * rng.uniform(0.5, 2.2)
-    return image * (1 - ink) + colour * ink
 
 
 def neutral_caption(phantom: SkinPhantom, rng: np.random.Generator) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gftlib.datasets.derm7pt import CRITERIA, EXPRESSIONS, SPLIT_SIZES
+from gftlib.datasets.splitting import shares
 from gftlib.errors import InputError
 
 DIAGNOSES = {"melanoma": 252, "nevus": 575, "other": 184}
@@ -86,17 +87,6 @@ class SkinSpec:
     drawn: dict[str, str]
     recorded: dict[str, str]
     split: str
-
-
-def shares(counts: list[int], n: int) -> list[int]:
-    """Scale ``counts`` to sum to ``n``, by largest remainders (ties to the earlier)."""
-    total = sum(counts)
-    exact = [n * count / total if total else 0.0 for count in counts]
-    whole = [int(value) for value in exact]
-    order = sorted(range(len(counts)), key=lambda i: whole[i] - exact[i])
-    for i in order[: n - sum(whole)]:
-        whole[i] += 1
-    return whole
 
 
 def cohort(n: int, seed: int, correlation: float, disagreement: float) -> list[SkinSpec]:

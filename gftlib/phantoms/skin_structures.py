@@ -85,7 +85,7 @@ def pigment_network(rng: np.random.Generator, lesion: Lesion, label: str, streng
 
 
 def streaks(rng: np.random.Generator, lesion: Lesion, label: str, strength: float) -> None:
-    """Draw radial projections at the border: all around and even (regular) or in uneven clusters (irregular)."""
+    """Draw radial projections at the border: even all around (regular) or in uneven clusters (irregular)."""
     if label == "absent":
         return
     if label == "regular":
