@@ -1,7 +1,7 @@
 """Run every benchmark, or those named: ``python -m benchmarks [graph grounding ...]``.
 
-Each ``bench_<area>.py`` times ours and a well-kept peer in alternation in one process. Quote the ratios: absolute
-times hold for one machine on one day.
+Each ``bench_<area>.py`` times ours and a well-kept peer in alternation in one process. Quote the ratios:
+absolute times hold for one machine on one day.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main() -> None:
         "areas", nargs="*", choices=areas, default=areas, metavar="AREA", help=", ".join(areas)
     )
     console = Console(width=140)
-    for area in parser.parse_args().areas:
+    for area in asked:
         table = Table(title=area, title_justify="left")
         for heading in ("what", "ours, ms", "peer, ms", "times quicker", "goal", "note"):
             table.add_column(heading, justify="left" if heading in ("what", "note") else "right")
