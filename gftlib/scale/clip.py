@@ -116,3 +116,26 @@ def check_keys(model: nn.Module, state: Mapping[str, Tensor], where: str) -> Non
             raise InputError(
                 f"{where}: {name} has shape {tuple(state[name].shape)}, not {tuple(value.shape)}"
             )
+
+
+def longest(tokens: Tensor) -> int:
+    """Return the length up to the last end of text; CLIP marks the end with its highest identifier."""
+    return int(tokens.argmax(-1).max()) + 1
+
+
+def encode_tokens(model: CLIP, tokens: Tensor) -> Tensor:
+    """Return text embeddings ``(N, dim)``, not normalised, of identifiers ``(N, T)`` of any length T.
+
+    Attention is causal and the embedding is read at the end of the text, so that cutting ``tokens`` at
+    :func:`longest` changes nothing but the time.
+    """
+    return encode_embedded(model, model.token_embedding(tokens), tokens.argmax(-1))
+
+
+def encode_embedded(model: CLIP, words: Tensor, end: Tensor) -> Tensor:
+    """Return text embeddings ``(N, dim)`` from word embeddings ``(N, T, width)``, read at ``end``, ``(N,)``."""
+    length = words.shape[1]
+    hidden = words + model.positional_embedding[:length]
+    hidden = model.transformer(hidden, attn_mask=model.attn_mask[:length, :length])
+    at_end = hidden[torch.arange(len(hidden), device=hidden.device), end]
+    return model.ln_final(at_end) @ model.text_projection

@@ -65,8 +65,16 @@ class Encoder(nn.Module, ABC):
         """Return embeddings ``(N, dim)``, not normalised, from transformed images ``(N, 3, S, S)``."""
 
     @abstractmethod
+    def tokens(self, texts: Sequence[str], pad_to: int | None = None) -> tuple[Tensor, ...]:
+        """Return what :meth:`encode_tokens` takes, each ``(N, T)``, padded to the longest or ``pad_to``."""
+
+    @abstractmethod
+    def encode_tokens(self, *tokens: Tensor) -> Tensor:
+        """Return embeddings ``(N, dim)``, not normalised, of tokenised texts."""
+
     def encode_texts(self, texts: Sequence[str], pad_to: int | None = None) -> Tensor:
         """Return embeddings ``(N, dim)``, not normalised."""
+        return self.encode_tokens(*self.tokens(texts, pad_to))
 
     @abstractmethod
     def pad_length(self, texts: Sequence[str]) -> int | None:
@@ -102,9 +110,14 @@ class ClipEncoder(Encoder):
         """Return embeddings ``(N, dim)``, not normalised, from transformed images ``(N, 3, S, S)``."""
         return self.model.encode_image(pixels)
 
-    def encode_texts(self, texts: Sequence[str], pad_to: int | None = None) -> Tensor:
-        """Return embeddings ``(N, dim)``, not normalised; CLIP reads nothing after the end of a text."""
-        return self.model.encode_text(self.tokenizer(list(texts)).to(self.model.positional_embedding.device))
+    def tokens(self, texts: Sequence[str], pad_to: int | None = None) -> tuple[Tensor]:
+        """Return identifiers, cut at the end of the longest text: nothing after an end is ever read."""
+        tokens = self.tokenizer(list(texts)).to(self.model.positional_embedding.device)
+        return (tokens[:, : clip.longest(tokens)],)
+
+    def encode_tokens(self, *tokens: Tensor) -> Tensor:
+        """Return embeddings ``(N, dim)``, not normalised, of tokenised texts."""
+        return clip.encode_tokens(self.model, *tokens)
 
     def pad_length(self, texts: Sequence[str]) -> int | None:
         """Return None: causal attention never sees padding."""
@@ -148,9 +161,9 @@ class MedClipEncoder(Encoder):
         """Return embeddings ``(N, dim)``, not normalised, from transformed images ``(N, 3, S, S)``."""
         return self.model.encode_image(pixels)
 
-    def encode_texts(self, texts: Sequence[str], pad_to: int | None = None) -> Tensor:
-        """Return embeddings ``(N, dim)``, not normalised."""
-        return self.model.encode_text(*self.tokens(texts, pad_to))
+    def encode_tokens(self, *tokens: Tensor) -> Tensor:
+        """Return embeddings ``(N, dim)``, not normalised, of tokenised texts."""
+        return self.model.encode_text(*tokens)
 
     def pad_length(self, texts: Sequence[str]) -> int | None:
         """Return the longest length if padding is averaged over, so that a text's embedding depends on it."""
@@ -185,12 +198,22 @@ def load_encoder(name: Name, source: Path | str | None = None, average_padding: 
     if name == "medclip":
         model, tokenizer, config = medclip.load(path, average_padding)
         size = model.vision_model.model.config.image_size
-        transform = ImageTransform(size, MEDCLIP_MEAN, MEDCLIP_STD, "pad")
-        return MedClipEncoder(model, transform, config.get("dim", medclip.DIM), tokenizer)
+        return MedClipEncoder(
+            model, published_transform(name, size), config.get("dim", medclip.DIM), tokenizer
+        )
     model, config = clip.load(path)
-    mean, std = (IMAGENET_MEAN, IMAGENET_STD) if name == "monet" else (CLIP_MEAN, CLIP_STD)
-    transform = ImageTransform(config["vision_cfg"]["image_size"], mean, std)
+    transform = published_transform(name, config["vision_cfg"]["image_size"])
     return ClipEncoder(model, transform, config["embed_dim"], _clip_tokenizer(path, config))
+
+
+def published_transform(name: Name, size: int) -> ImageTransform:
+    """Return the preprocessing of an encoder's authors: MONET takes ImageNet's statistics, not CLIP's."""
+    mean, std, fit = {
+        "clip": (CLIP_MEAN, CLIP_STD, "crop"),
+        "monet": (IMAGENET_MEAN, IMAGENET_STD, "crop"),
+        "medclip": (MEDCLIP_MEAN, MEDCLIP_STD, "pad"),
+    }[name]
+    return ImageTransform(size, mean, std, fit)
 
 
 def _clip_tokenizer(path: Path, config: dict[str, Any]) -> Callable[[list[str]], Tensor]:

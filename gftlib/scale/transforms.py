@@ -35,18 +35,29 @@ class ImageTransform:
 
     def __call__(self, image: np.ndarray, augmentation: View | None = None) -> Tensor:
         """Return ``(3, size, size)`` float32 from ``(H, W)`` or ``(H, W, 3)`` uint8."""
-        picture = Image.fromarray(image).convert("L" if self.fit == "pad" else "RGB")
-        square = _pad(picture) if self.fit == "pad" else _crop(picture)
+        picture = self._square(image)
         if augmentation is not None:
-            square = augmentation.apply(square, self.size)
+            picture = augmentation.apply(picture, self.size)
         else:
-            square = square.resize((self.size, self.size), Image.Resampling.BICUBIC)
-        pixels = tf.to_dtype(tf.pil_to_tensor(square), torch.float32, scale=True).expand(3, -1, -1)
+            picture = picture.resize((self.size, self.size), Image.Resampling.BICUBIC)
+        return self.normalize(_channels(picture)[None])[0]
+
+    def square(self, image: np.ndarray) -> np.ndarray:
+        """Return ``(size, size, 3)`` uint8: what :meth:`__call__` normalises."""
+        return _channels(self._square(image).resize((self.size, self.size), Image.Resampling.BICUBIC))
+
+    def normalize(self, images: np.ndarray) -> Tensor:
+        """Return ``(N, 3, size, size)`` float32 from ``(N, size, size, 3)`` uint8."""
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
         return tf.normalize(pixels, list(self.mean), list(self.std))
 
     def key(self) -> dict[str, Any]:
         """Return what identifies it, for the cache."""
         return asdict(self)
+
+    def _square(self, image: np.ndarray) -> Image.Image:
+        picture = Image.fromarray(image).convert("L" if self.fit == "pad" else "RGB")
+        return _pad(picture) if self.fit == "pad" else _crop(picture)
 
 
 @dataclass(frozen=True)
@@ -112,3 +123,7 @@ def _crop(picture: Image.Image) -> Image.Image:
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     return picture.crop((left, top, left + side, top + side))
+
+
+def _channels(picture: Image.Image) -> np.ndarray:
+    return np.array(picture.convert("RGB"))

@@ -1,0 +1,92 @@
+"""Hand-made cases, equality with scikit-learn, and clear refusals."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from gftlib.errors import InputError
+from gftlib.metrics import classification as c
+
+
+def test_multiclass_by_hand():
+    scores = c.multiclass([0, 0, 0, 1, 2], [0, 0, 1, 1, 0], 4)
+    assert scores.accuracy == pytest.approx(3 / 5)
+    np.testing.assert_allclose(scores.recall, [2 / 3, 1, 0, np.nan])
+    np.testing.assert_allclose(scores.precision, [2 / 3, 1 / 2, 0, np.nan])
+    np.testing.assert_allclose(scores.f1, [2 / 3, 2 / 3, 0, np.nan])
+    assert scores.macro_recall == scores.balanced_accuracy == pytest.approx(5 / 9)
+    assert scores.support.tolist() == [3, 1, 1, 0]
+
+
+def test_multilabel_by_hand():
+    scores = c.multilabel([[1, 0], [1, 0], [0, 0], [0, 1]], [[1, 0], [0, 1], [0, 0], [1, 1]])
+    np.testing.assert_allclose(scores.recall, [0.5, 1])
+    np.testing.assert_allclose(scores.precision, [0.5, 0.5])
+    assert scores.accuracy == pytest.approx(5 / 8)
+    assert scores.balanced_accuracy == pytest.approx(((0.5 + 0.5) / 2 + (1 + 2 / 3) / 2) / 2)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 9999), n=st.integers(4, 60))
+def test_equal_to_scikit_learn_when_all_classes_occur(seed, n):
+    rng = np.random.default_rng(seed)
+    y, p = np.append(rng.integers(0, 3, n), [0, 1, 2]), rng.integers(0, 3, n + 3)
+    scores = c.multiclass(y, p, 3)
+    assert scores.accuracy == pytest.approx(sk.accuracy_score(y, p))
+    assert scores.balanced_accuracy == pytest.approx(sk.balanced_accuracy_score(y, p))
+    for name, function in (
+        ("macro_f1", sk.f1_score),
+        ("macro_recall", sk.recall_score),
+        ("macro_precision", sk.precision_score),
+    ):
+        expected = function(y, p, average="macro", zero_division=0)
+        assert getattr(scores, name) == pytest.approx(expected)
+
+
+def test_auc_and_its_undefined_cases():
+    assert c.auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]) == pytest.approx(0.75)
+    assert math.isnan(c.auc([1, 1], [0.1, 0.2]))
+    mean, defined = c.macro_auc([[0, 1], [1, 1]], [[0.2, 0.3], [0.9, 0.1]])
+    assert (mean, defined) == (1.0, 1)
+
+
+@settings(deadline=None, max_examples=30)
+@given(scale=st.floats(1, 100), seed=st.integers(0, 99))
+def test_two_prompts_are_a_softmax_and_complement_each_other(scale, seed):
+    rng = np.random.default_rng(seed)
+    s, n = rng.uniform(-1, 1, (5, 3)), rng.uniform(-1, 1, 5)
+    p = c.two_prompt_probability(s, n, scale)
+    both = np.exp(scale * (np.stack([s, np.broadcast_to(n[:, None], s.shape)]) - 1))
+    np.testing.assert_allclose(p, (both / both.sum(0))[0], atol=1e-9)
+    np.testing.assert_allclose(p, 1 - c.two_prompt_probability(2 * n[:, None] - s, n, scale), atol=1e-9)
+
+
+def test_intervals_hold_the_value_and_repeat():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 80)
+    score = y + rng.normal(0, 1, 80)
+    cell = c.interval(c.auc, y, score, resamples=200, seed=1)
+    assert cell.low < cell.value < cell.high
+    assert cell == c.interval(c.auc, y, score, resamples=200, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: c.multiclass([0, 1], [0], 2), "shape"),
+        (lambda: c.multiclass([0, 3], [0, 0], 2), r"truth\[1\] is 3"),
+        (lambda: c.multiclass([], [], 2), "empty"),
+        (lambda: c.multilabel([1, 0], [1, 0]), "2-d"),
+        (lambda: c.auc([0, 1], [0.5, np.nan]), r"score\[1\] is not finite"),
+        (lambda: c.interval(c.auc, [0, 1], [0.5]), "one length"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
