@@ -43,6 +43,26 @@ class GroupTable:
     over_items: Cell
 
 
+@dataclass(frozen=True)
+class Score:
+    """A score of a corpus.
+
+    Attributes:
+        value: Of the whole corpus.
+        per_item: (n,) of each item alone; the corpus value need not be their mean (BLEU, METEOR).
+        statistic: The corpus value of any selection of items.
+    """
+
+    value: float
+    per_item: NDArray[np.float64]
+    statistic: Statistic
+
+    @classmethod
+    def of(cls, statistic: Statistic, per_item: NDArray[np.float64]) -> Score:
+        """Return the score of all items."""
+        return cls(statistic(np.arange(len(per_item))), per_item, statistic)
+
+
 def ratio_of_sums(numerator: ArrayLike, denominator: ArrayLike | None = None) -> Statistic:
     """Return the statistic sum(numerator) / sum(denominator) of per-item values, or else their mean."""
     top = np.asarray(numerator, dtype=float)
