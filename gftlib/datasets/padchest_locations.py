@@ -80,16 +80,22 @@ PRINTED = (
 MultiLocation = Literal["all", "first"]
 
 
-def task(name: str = "padchest-gr") -> ClassConceptTask:
-    """Return the twelve combinations (SCALE, section 2.3.1); the prompt is the combination's printed name."""
+def task(name: str = "padchest-gr", kept: Iterable[int] | None = None) -> ClassConceptTask:
+    """Return the twelve combinations (SCALE, section 2.3.1); the prompt is the combination's printed name.
+
+    Args:
+        name: Name of the task; the chest phantom uses the same combinations under its own name.
+        kept: Indices into :data:`PRINTED` if some lack cases; all twelve by default.
+    """
+    printed = PRINTED if kept is None else tuple(PRINTED[h] for h in kept)
     combinations = tuple(
         Combination(p.finding, p.finding, p.location, f"{p.finding.capitalize()} {p.location}.")
-        for p in PRINTED
+        for p in printed
     )
     return ClassConceptTask(
         name=name,
-        classes=tuple(dict.fromkeys(p.finding for p in PRINTED)),
-        concepts=tuple(dict.fromkeys(p.location for p in PRINTED)),
+        classes=tuple(dict.fromkeys(p.finding for p in printed)),
+        concepts=tuple(dict.fromkeys(p.location for p in printed)),
         combinations=combinations,
         multi_label=True,
     )

@@ -8,6 +8,7 @@ looks alone, before any model saw them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
@@ -21,6 +22,7 @@ from gftlib.phantoms.chest_config import CONFIG, ChestConfig
 from gftlib.phantoms.chest_devices import devices
 from gftlib.phantoms.chest_findings import box, draw
 from gftlib.phantoms.chest_reports import report
+from gftlib.phantoms.store import Drawn, drawn_once
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def _build(rng: np.random.Generator, config: ChestConfig, large: bool, traits: d
     shift = float(rng.normal(0, 0.010))
     low = rng.random() < (0.4 if portable else 0.15)
     traits["view"] = "anteroposterior" if portable else "posteroanterior"
-    traits["habitus"] = ("slim", "average", "large")[int(np.digitize(girth, (0.33, 0.6)))]
+    traits["habitus"] = ("a slim", "an average", "a large")[int(np.digitize(girth, (0.33, 0.6)))]
     traits["inspiration"] = "shallow inspiration" if low else "good inspiration"
     traits["turn"] = "rotated" if abs(shift) > 0.012 or abs(tilt) > 0.04 else "well centred"
     return Build(
@@ -116,7 +118,7 @@ def neutral_caption(phantom: ChestPhantom, rng: np.random.Generator) -> str:
     t = phantom.traits
     facts = [
         f"{t['view']} view",
-        f"a {t['habitus']} patient",
+        f"{t['habitus']} patient",
         f"{t['turn']} patient position",
         t["inspiration"],
         f"{t['exposure']} film",
@@ -129,36 +131,49 @@ def neutral_caption(phantom: ChestPhantom, rng: np.random.Generator) -> str:
 
 
 def as_data(
-    n: int = N_PATIENTS, seed: int = 0, config: ChestConfig = CONFIG, normals: int = 0
+    n: int = N_PATIENTS,
+    seed: int = 0,
+    config: ChestConfig = CONFIG,
+    normals: int = 0,
+    folder: Path | str | None = None,
 ) -> ClassConceptData:
-    """Draw a whole cohort into memory, in the same form as the PadChest-GR reader returns.
+    """Draw a whole cohort, in the same form as the PadChest-GR reader returns.
 
     Args:
         n: Patients with findings.
         seed: Seed of the cohort.
         config: The generator's settings.
         normals: Further patients without findings.
+        folder: Where to keep the drawn images for the next call; None keeps them in memory alone.
 
     Returns:
         The data; ``labels`` are the recorded findings, ``texts`` the report sentences, ``boxes`` the boxes of
-        what is drawn and on record, ``captions`` the neutral captions.
+        what is both drawn and on record, ``captions`` the neutral captions.
     """
     specs = cohort(n, seed, config, normals)
-    phantoms = [generate(spec, config) for spec in specs]
+
+    def draw_all() -> Drawn:
+        phantoms = [generate(spec, config) for spec in specs]
+        facts = [
+            [neutral_caption(phantom, np.random.default_rng([*spec.key, 1])), phantom.boxes]
+            for spec, phantom in zip(specs, phantoms, strict=True)
+        ]
+        return np.stack([phantom.image for phantom in phantoms]), facts
+
+    images, facts = drawn_once(folder, f"chest-{config.config_hash()[:12]}-{n}-{normals}-{seed}", draw_all)
     labels = np.zeros((len(specs), len(PRINTED)), np.uint8)
     for row, spec in zip(labels, specs, strict=True):
         row[list(spec.recorded)] = 1
-    words = np.random.default_rng([seed, n, 1])
     return ClassConceptData(
         task=task("chest-phantom"),
         labels=labels,
         subjects=np.array([spec.patient for spec in specs]),
         split=np.array([spec.split for spec in specs]),
-        texts=[report(spec.recorded, words) for spec in specs],
-        images=np.stack([phantom.image for phantom in phantoms]),
-        captions=[neutral_caption(phantom, words) for phantom in phantoms],
+        texts=[report(spec.recorded, np.random.default_rng([*spec.key, 2])) for spec in specs],
+        images=images,
+        captions=[caption for caption, _ in facts],
         boxes=[
-            [pair for pair in phantom.boxes if pair[0] in spec.recorded]
-            for spec, phantom in zip(specs, phantoms, strict=True)
+            [(h, tuple(corners)) for h, corners in boxes if h in spec.recorded]
+            for spec, (_, boxes) in zip(specs, facts, strict=True)
         ],
     )

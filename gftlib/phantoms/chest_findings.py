@@ -133,4 +133,5 @@ def box(region: np.ndarray) -> Box:
     if not rows.size:
         return (0.0, 0.0, 0.0, 0.0)
     height, width = region.shape
-    return (columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height)
+    edges = (columns[0] / width, rows[0] / height, (columns[-1] + 1) / width, (rows[-1] + 1) / height)
+    return tuple(float(edge) for edge in edges)

@@ -8,6 +8,7 @@ saw them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
@@ -29,6 +30,7 @@ from gftlib.phantoms.skin_structures import (
     streaks,
 )
 from gftlib.phantoms.skin_vessels import vascular_structures
+from gftlib.phantoms.store import Drawn, drawn_once
 
 _MELANIN = np.array([0.46, 0.76, 0.98], np.float32)  # absorption of red, green, blue light
 _BLOOD = np.array([0.14, 1.00, 0.80], np.float32)
@@ -111,7 +113,7 @@ def _outline(rng: np.random.Generator, spec: SkinSpec, size: int, traits: dict[s
     shade = 1 + 0.14 * smooth_noise(rng, size, 4) + 0.07 * smooth_noise(rng, size, 13) + 0.35 * mottle
     traits["size"] = ("small", "medium-sized", "large")[int(np.digitize(radius / size, (0.24, 0.31)))]
     traits["border"] = "sharp" if edge < 2.2 else "gradual"
-    traits["shape"] = "elongated" if abs(np.log(stretch)) > 0.16 else "round"
+    traits["shape"] = "an elongated" if abs(np.log(stretch)) > 0.16 else "a round"
     traits["place"] = _place(centre / size)
     zero = np.zeros((size, size), np.float32)
     melanin = (dose * shade * sigmoid(depth / edge)).astype(np.float32)
@@ -120,11 +122,11 @@ def _outline(rng: np.random.Generator, spec: SkinSpec, size: int, traits: dict[s
 
 
 def _place(centre: np.ndarray) -> str:
-    if np.abs(centre - 0.5).max() < 0.05:
+    if np.abs(centre - 0.5).max() <= 0.05:
         return "centre"
     vertical = "upper" if centre[0] < 0.45 else "lower" if centre[0] > 0.55 else ""
     side = "left" if centre[1] < 0.45 else "right" if centre[1] > 0.55 else ""
-    return f"{vertical} {side}".strip() or "centre"
+    return f"{vertical} {side} part".strip()
 
 
 def _develop(skin: np.ndarray, lesion: Lesion) -> np.ndarray:
@@ -145,8 +147,8 @@ def neutral_caption(phantom: SkinPhantom, rng: np.random.Generator) -> str:
     facts = [
         f"{t['tone']} skin",
         f"a {t['size']} lesion",
-        f"a {t['shape']} outline with a {t['border']} border",
-        f"the lesion at the {t['place']}",
+        f"{t['shape']} outline with a {t['border']} border",
+        f"the lesion in the {t['place']} of the field",
         f"a {t['focus']} photograph",
         *extras,
     ]
@@ -160,31 +162,41 @@ def as_data(
     seed: int = 0,
     config: SkinConfig = CONFIG,
     prompt: PromptStyle = "class and concept",
+    folder: Path | str | None = None,
 ) -> ClassConceptData:
-    """Draw a whole cohort into memory, in the same form as the Derm7pt reader returns.
+    """Draw a whole cohort, in the same form as the Derm7pt reader returns.
 
     Args:
         n: Number of cases.
         seed: Seed of the cohort.
         config: The generator's settings.
         prompt: See :func:`gftlib.datasets.derm7pt.task`.
+        folder: Where to keep the drawn images for the next call; None keeps them in memory alone.
 
     Returns:
         The data; ``labels`` are the recorded expressions, ``captions`` the neutral captions.
     """
     specs = cohort(n, seed, config)
-    phantoms = [generate(spec, config) for spec in specs]
+
+    def draw() -> Drawn:
+        phantoms = [generate(spec, config) for spec in specs]
+        captions = [
+            neutral_caption(phantom, np.random.default_rng([*spec.key, 1]))
+            for spec, phantom in zip(specs, phantoms, strict=True)
+        ]
+        return np.stack([phantom.image for phantom in phantoms]), captions
+
+    images, captions = drawn_once(folder, f"skin-{config.config_hash()[:12]}-{n}-{seed}", draw)
     the_task = task(prompt, name="skin-phantom")
     labels = np.array(
         [[s.recorded[e.criterion] == e.label for e in EXPRESSIONS] for s in specs], dtype=np.uint8
     )
-    words = np.random.default_rng([seed, n, 1])
     return ClassConceptData(
         task=the_task,
         labels=labels,
         subjects=np.array([spec.case for spec in specs]),
         split=np.array([spec.split for spec in specs]),
         texts=[[(the_task.prompts[h], int(h)) for h in np.flatnonzero(row)] for row in labels],
-        images=np.stack([phantom.image for phantom in phantoms]),
-        captions=[neutral_caption(phantom, words) for phantom in phantoms],
+        images=images,
+        captions=captions,
     )
