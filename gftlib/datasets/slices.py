@@ -22,7 +22,7 @@ Grids = Mapping[str, NDArray[np.uint8]]
 
 
 def hashed(seed: int, text: str) -> int:
-    """Return a 64-bit number that only depends on ``seed`` and ``text``: a random order that never changes."""
+    """Return 64 bits that depend on ``seed`` and ``text`` alone: a random order that never changes."""
     return int.from_bytes(hashlib.blake2b(f"{seed}:{text}".encode(), digest_size=8).digest(), "big")
 
 
@@ -135,8 +135,8 @@ class Slice:
 def novel(slices: Iterable[Slice], reach: int = 10, most: float = 0.8) -> Iterator[bool]:
     """Yield for each slice whether it is kept, given the slices before it.
 
-    A slice is a near-duplicate if an already kept slice of its stack at most ``reach`` slices away overlaps it
-    by more than ``most``. Slices must come stack by stack, as `sample` returns them.
+    A slice is a near-duplicate if a kept slice of its stack, at most ``reach`` slices away, overlaps it by more
+    than ``most``. Slices must come stack by stack, as `sample` returns them.
 
     Args:
         slices: The slices in order.
