@@ -126,7 +126,7 @@ def _place(centre: np.ndarray) -> str:
         return "centre"
     vertical = "upper" if centre[0] < 0.45 else "lower" if centre[0] > 0.55 else ""
     side = "left" if centre[1] < 0.45 else "right" if centre[1] > 0.55 else ""
-    return f"{vertical} {side} part".strip()
+    return " ".join(f"{vertical} {side} part".split())
 
 
 def _develop(skin: np.ndarray, lesion: Lesion) -> np.ndarray:
