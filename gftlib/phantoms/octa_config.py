@@ -1,0 +1,139 @@
+"""Every setting that makes an OCTA phantom easy or hard, frozen and hashed in one place.
+
+The values were set by realism alone: beside simulated deep-vascular-complex labels, real en-face scans and
+the size of one published real graph (about 2,090 nodes, 2,680 segments and 580 intercapillary areas). No
+model was trained to choose them. Lengths are pixels of the 1216-grid (3 mm field, 2.47 µm a pixel) unless
+named otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from pydantic import BaseModel, ConfigDict, Field
+
+GENERATOR_VERSION = "1.0.0"
+SIZE = 1216
+SCAN_SIZE = 304
+FACTOR = SIZE // SCAN_SIZE
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Anatomy(_Frozen):
+    """The healthy vascular bed: foveal avascular zone (FAZ), trees, capillary mesh."""
+
+    margin: float = 150.0
+    faz_area: float = 47000.0
+    faz_area_sigma: float = 0.33
+    faz_roughness: float = 0.05
+    faz_shift: float = 22.0
+    main_roots: tuple[int, int] = (5, 7)
+    later_roots: int = 9
+    head_start: int = 26
+    attractors: int = 1400
+    tree_step: float = 13.0
+    tree_influence: float = 260.0
+    tree_kill: float = 44.0
+    tree_inertia: float = 0.9
+    tip_radius: float = 3.4
+    uptake: float = 0.55
+    uptake_sigma: float = 0.25
+    venule_widening: float = 1.12
+    largest_radius: float = 14.0
+    pitch: float = 27.0
+    pitch_sigma: float = 0.27
+    capillary_radius: float = 3.1
+    capillary_radius_sigma: float = 0.11
+    branch_spacing: float = 2.1
+    least_angle: float = 45.0
+    sprouts: float = 0.155
+    warp: tuple[tuple[float, float], ...] = ((150.0, 14.0), (56.0, 4.0), (24.0, 1.3))
+
+
+class Lesions(_Frozen):
+    """How often and how strongly lesions appear, as functions of an eye's severity in [0, 1]."""
+
+    dropout_rate: tuple[float, float] = (0.15, 6.5)
+    dropout_radius: tuple[float, float] = (38.0, 72.0)
+    faz_growth: float = 0.42
+    faz_growth_sigma: float = 0.10
+    microaneurysm_rate: tuple[float, float] = (0.2, 14.0)
+    microaneurysm_radius: tuple[float, float] = (4.8, 7.5)
+    tortuosity_rate: tuple[float, float] = (0.25, 2.4)
+    beading_rate: tuple[float, float] = (0.03, 1.6)
+    shunt_probability: float = 0.55
+    tuft_radius: tuple[float, float] = (42.0, 80.0)
+    tuft_pitch: float = 21.0
+    tuft_probability: float = 0.65
+    capillary_thinning: float = 0.10
+
+
+class Look(_Frozen):
+    """One device: blur, noise, contrast, fall-off and line artefacts of the 304-grid image."""
+
+    psf: float
+    speckle: float
+    texture: float
+    haze: float
+    contrast: float
+    gamma: float
+    vignette: float
+    projection: float
+    line_jitter: float
+    motion_rate: float
+    shadow_rate: float
+    read_noise: float
+
+
+class Cohort(_Frozen):
+    """Who is scanned.
+
+    The mix is inferred, not published: the printed recalls of GFT, Table 1, are multiples of 1/16 (NPDR) and
+    1/32 (PDR), and a sixth of 1264 scans is about 211, which leaves 163 healthy ones.
+    """
+
+    mix: tuple[float, float, float] = (0.775, 0.075, 0.15)
+    both_eyes: float = 0.72
+    repeat: float = 0.12
+    fellow_shift: float = 0.10
+    severity_mean: tuple[float, float, float] = (0.07, 0.42, 0.62)
+    severity_spread: tuple[float, float, float] = (0.07, 0.17, 0.18)
+    eye_correlation: float = 0.75
+    splits: int = Field(default=6, ge=1)
+
+
+LOOK_A = Look(
+    psf=0.55, speckle=0.30, texture=0.20, haze=0.16, contrast=1.0, gamma=0.85, vignette=0.22, projection=0.10,
+    line_jitter=0.035, motion_rate=1.2, shadow_rate=0.5, read_noise=0.030,
+)  # fmt: skip
+LOOK_B = Look(
+    psf=0.85, speckle=0.42, texture=0.15, haze=0.08, contrast=1.25, gamma=1.10, vignette=0.42,
+    projection=0.16, line_jitter=0.06, motion_rate=2.4, shadow_rate=0.9, read_noise=0.020,
+)  # fmt: skip
+
+
+class OctaConfig(_Frozen):
+    """The generator's whole configuration.
+
+    Attributes:
+        anatomy: The healthy bed.
+        lesions: Disease.
+        look_a: Device "a", the default.
+        look_b: Device "b", for shift tests.
+        cohort: Subjects, eyes, stages and splits.
+    """
+
+    anatomy: Anatomy = Anatomy()
+    lesions: Lesions = Lesions()
+    look_a: Look = LOOK_A
+    look_b: Look = LOOK_B
+    cohort: Cohort = Cohort()
+
+    def config_hash(self) -> str:
+        """Return the SHA-256 of the version and every setting; it changes whenever the difficulty may."""
+        content = json.dumps({"version": GENERATOR_VERSION, **self.model_dump(mode="json")}, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()

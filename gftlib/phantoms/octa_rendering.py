@@ -1,0 +1,93 @@
+"""From flow to an 8-bit en-face scan: blur, speckle, haze, projection, motion lines, shadows, vignetting."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, zoom
+
+from gftlib.phantoms.octa_config import FACTOR, SCAN_SIZE, Look
+
+
+def shrink(image: np.ndarray) -> np.ndarray:
+    """Return the mean over 4x4 blocks: (1216, 1216) to (304, 304)."""
+    return image.reshape(SCAN_SIZE, FACTOR, SCAN_SIZE, FACTOR).mean(axis=(1, 3))
+
+
+def _clouds(rng: np.random.Generator, cells: int) -> np.ndarray:
+    """Return a (304, 304) smooth random field of unit variance with about ``cells`` blobs across."""
+    coarse = rng.normal(0, 1, (cells + 3, cells + 3))
+    field = zoom(coarse, SCAN_SIZE / cells, order=3)[:SCAN_SIZE, :SCAN_SIZE]
+    return (field - field.mean()) / field.std()
+
+
+def _fibres(rng: np.random.Generator) -> np.ndarray:
+    """Return fine unresolved capillary texture: band-passed noise, rectified, unit mean."""
+    noise = rng.normal(0, 1, (SCAN_SIZE, SCAN_SIZE))
+    band = gaussian_filter(noise, 0.9) - gaussian_filter(noise, 2.0)
+    band = np.maximum(band / band.std() + 0.3, 0)
+    return band / band.mean()
+
+
+def render(
+    light: np.ndarray, label: np.ndarray, large: np.ndarray, look: Look, rng: np.random.Generator
+) -> np.ndarray:
+    """Render a scan.
+
+    Args:
+        light: (1216, 1216) relative flow brightness of the drawn vessels, in [0, 1].
+        label: (1216, 1216) vessel mask.
+        large: (1216, 1216) mask of the arterioles and venules.
+        look: Device.
+        rng: Random generator of this scan.
+
+    Returns:
+        (304, 304) uint8.
+    """
+    flow = shrink(light)
+    perfusion = gaussian_filter(shrink(label.astype(np.float32)), 6.0)
+    perfusion = np.clip(perfusion / 0.30, 0.0, 1.15)
+    local = np.exp(0.16 * _clouds(rng, 9))
+    # Superficial vessels project into the deep slab; this eye's own larger vessels, mirrored, stand in for
+    # them.
+    above = gaussian_filter(
+        np.roll(shrink(large.astype(np.float32))[::-1], rng.integers(-25, 26), axis=0), 1.6
+    )
+    signal = (
+        look.haze * perfusion * local
+        + look.texture * perfusion * _fibres(rng)
+        + look.projection * above * np.minimum(perfusion, 1)
+        + flow * np.exp(0.10 * _clouds(rng, 16))
+    )
+    signal = gaussian_filter(signal, look.psf)
+    shape = 1 / look.speckle**2
+    speckle = gaussian_filter(rng.gamma(shape, 1 / shape, signal.shape), 0.35)
+    image = (signal + 0.035) * speckle + look.read_noise * np.abs(rng.normal(0, 1, signal.shape))
+    image *= _lines(look, rng) * _shade(look, rng)
+    image = np.maximum(image, 0) ** look.gamma * look.contrast
+    # A soft shoulder: bright vessels saturate gradually, as detectors and viewers do.
+    level = 255 * np.tanh(1.25 * image)
+    return np.clip(np.rint(level), 0, 255).astype(np.uint8)
+
+
+def _lines(look: Look, rng: np.random.Generator) -> np.ndarray:
+    """Return the (304, 1) gain of each fast scan: jitter, and a few bright or dim motion lines."""
+    gain = 1 + look.line_jitter * rng.normal(0, 1, SCAN_SIZE)
+    for _ in range(rng.poisson(look.motion_rate)):
+        row, width = rng.integers(0, SCAN_SIZE), rng.integers(1, 4)
+        gain[row : row + width] *= rng.choice([0.55, 1.35]) * rng.uniform(0.85, 1.15)
+    return gain[:, None]
+
+
+def _shade(look: Look, rng: np.random.Generator) -> np.ndarray:
+    """Return the (304, 304) gain of vignetting and of shadows from floaters and opacities."""
+    y, x = np.mgrid[:SCAN_SIZE, :SCAN_SIZE] / (SCAN_SIZE - 1) - 0.5
+    cy, cx = rng.normal(0, 0.07, 2)
+    gain = 1 - look.vignette * 2 * ((y - cy) ** 2 + (x - cx) ** 2) * rng.uniform(0.6, 1.3)
+    gain *= 1 + 0.05 * _clouds(rng, 3)
+    for _ in range(rng.poisson(look.shadow_rate)):
+        py, px = rng.uniform(-0.5, 0.5, 2)
+        size, depth = rng.uniform(0.05, 0.17), rng.uniform(0.2, 0.55)
+        gain *= 1 - depth * np.exp(
+            -(((y - py) / size) ** 2 + ((x - px) / (size * rng.uniform(0.8, 1.8))) ** 2)
+        )
+    return np.clip(gain, 0.1, None)
