@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gftlib.octa.measuring import Measures
-from gftlib.octa.regions import PROPERTIES
+from gftlib.octa.region_table import PROPERTIES
 from gftlib.octa.tracing import Segments
 
 
@@ -109,7 +109,10 @@ def vessel_features(segments: Segments, measures: Measures, edges: np.ndarray, p
         curveness,
         section * length,
         section,
-        *(measures.column(name) for name in ("min_avg", "min_std", "avg_avg", "avg_std", "round_avg", "round_std")),
+        *(
+            measures.column(name)
+            for name in ("min_avg", "min_std", "avg_avg", "avg_std", "round_avg", "round_std")
+        ),
         degree[:, 0],
         degree[:, 1],
         *(measures.column(name) for name in ("cl_mean", "cl_std", "q25", "q75")),

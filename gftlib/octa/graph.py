@@ -1,4 +1,4 @@
-"""The heterogeneous graph of an OCTA scan: vessel segments, intercapillary areas and the FAZ (GFT, section 2.2)."""
+"""The graph of an OCTA scan: vessel segments, intercapillary areas and the FAZ (GFT, section 2.2)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import numpy as np
 from gftlib.errors import InputError
 from gftlib.octa.adjacency import EdgeType, all_edges
 from gftlib.octa.features import region_features, vessel_features
+from gftlib.octa.greys import grey_levels
 from gftlib.octa.measuring import measure
 from gftlib.octa.pruning import MERGE_PX, MIN_SPUR_PX, merge_junctions, prune
-from gftlib.octa.regions import MIN_FAZ_MM, MIN_HOLE_PX, label_regions, measure_regions
+from gftlib.octa.region_table import measure_regions
+from gftlib.octa.regions import MIN_FAZ_MM, MIN_HOLE_PX, label_regions
 from gftlib.octa.tracing import Segments, trace
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ class OctaGraph:
         vessel_pos: (n, 2) float32 row and column in mask pixels, half-way along the segment.
         paths: (p, 2) int32 rows and columns of the centreline pixels of all segments, one after another.
         path_offsets: (n + 1,) int64 first entry of each segment in ``paths``.
-        junctions: (j, 2) float32 positions of the end nodes of segments: bifurcations, free ends, and one anchor on
-            each ring without a branch.
+        junctions: (j, 2) float32 positions of the end nodes of segments: bifurcations, free ends, and one
+            anchor on each ring without a branch.
         ends: (n, 2) int64 end nodes of each segment, the one of lower degree first.
         ica: (m, 17) float32 intercapillary areas, the columns ``features.ICA_FEATURES``.
         ica_pos: (m, 2) float32 centroids in mask pixels.
@@ -154,46 +156,10 @@ def check_mask(mask: np.ndarray) -> np.ndarray:
     if mask.dtype.kind != "b":
         low, high = mask.min(), mask.max()
         if not ((mask == low) | (mask == high)).all() or (low != high and low != 0):
-            raise InputError("the mask has more than two values or no zero: give background 0 and vessel 1 (or 255)")
+            raise InputError(
+                "the mask has more than two values or no zero: give background 0 and vessel 1 (or 255)"
+            )
     return (mask != 0).astype(np.uint8)
-
-
-def grey_levels(image: np.ndarray | None, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Split an image into level indices and the grey levels, as fractions of full scale, that they stand for.
-
-    Images of up to 1024 different values are kept exactly; finer ones are rounded to 1024 levels of their range.
-
-    Args:
-        image: (h, w) uint8, uint16 or floats in [0, 1]; or nothing.
-        shape: Shape of the mask, whose proportions the image must share within 1 %.
-
-    Returns:
-        (h, w) uint16 indices and (L,) float64 ascending levels; an empty list of levels without an image.
-
-    Raises:
-        InputError: If the image cannot be used.
-    """
-    if image is None:
-        return np.zeros((1, 1), np.uint16), np.empty(0)
-    image = np.asarray(image)
-    if image.ndim != 2 or 0 in image.shape:
-        raise InputError(f"the image has shape {image.shape}: give one channel, (height, width)")
-    if abs(image.shape[0] * shape[1] / (image.shape[1] * shape[0]) - 1) > 0.01:
-        raise InputError(f"image {image.shape} and mask {shape} have different proportions: give the same field")
-    if image.dtype == np.uint8:
-        return image.astype(np.uint16), np.arange(256) / 255
-    if image.dtype == np.uint16:
-        image = image / 65535
-    elif image.dtype.kind != "f":
-        raise InputError(f"the image has dtype {image.dtype}: give uint8, uint16 or floats in [0, 1]")
-    if not np.isfinite(image).all() or image.min() < 0 or image.max() > 1:
-        raise InputError("the image holds values outside [0, 1] or NaN: scale it to fractions of full scale")
-    values, index = np.unique(image, return_inverse=True)
-    if len(values) > 1024:
-        low, high = float(values[0]), float(values[-1])
-        index = np.rint((image - low) / (high - low) * 1023)
-        values = np.linspace(low, high, 1024)
-    return index.reshape(image.shape).astype(np.uint16), values.astype(np.float64)
 
 
 def _lower_degree_first(segments: Segments) -> Segments:
@@ -209,7 +175,7 @@ def _lower_degree_first(segments: Segments) -> Segments:
 
 
 def to_hetero(graph: OctaGraph, y: int | None = None) -> HeteroData:
-    """Return the graph for PyTorch Geometric: ``x`` and ``pos`` (mm) per node type, ``edge_index`` per relation.
+    """Return the graph for PyTorch Geometric: ``x``, ``pos`` (mm) per node type, ``edge_index`` per relation.
 
     Args:
         graph: The graph.

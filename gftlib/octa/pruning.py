@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from numba import njit
 
+from gftlib.octa.compiled import kernel
 from gftlib.octa.tracing import Segments
 
 MIN_SPUR_PX = 2.0
@@ -23,26 +23,27 @@ def raw_lengths(segments: Segments) -> np.ndarray:
     return total[segments.offsets[1:] - 1] - total[segments.offsets[:-1]]
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _append(out, size, pixel, width):
     """Add a pixel to a path, first filling any gap to the path's last pixel by a straight digital line."""
     r0, c0 = out[size - 1] // width, out[size - 1] % width
     dr, dc = pixel // width - r0, pixel % width - c0
     steps = max(abs(dr), abs(dc))
     for i in range(1, steps + 1):
-        out[size] = (r0 + (2 * dr * i + steps) // (2 * steps)) * width + c0 + (2 * dc * i + steps) // (2 * steps)
+        out[size] = (
+            (r0 + (2 * dr * i + steps) // (2 * steps)) * width + c0 + (2 * dc * i + steps) // (2 * steps)
+        )
         size += 1
     return size
 
 
-@njit(cache=True, nogil=True)
-def _join(ends, offsets, pixels, degree, halves, width, out, out_offsets, out_ends):
+@kernel()
+def _join(ends, offsets, pixels, degree, halves, width, used, out, out_offsets, out_ends):
     """Concatenate the chains of segments that meet at nodes of degree two.
 
     A half is 2 * segment + side; ``halves`` (k, 2) holds the two that meet at a node of degree two.
     """
-    used = np.zeros(ends.shape[0], np.uint8)
-    size = 0
+    size = out_offsets[0]
     count = 0
     for turn in range(2):
         for start in range(2 * ends.shape[0]):
@@ -75,7 +76,7 @@ def _join(ends, offsets, pixels, degree, halves, width, out, out_offsets, out_en
 
 
 def dissolve(segments: Segments, keep: np.ndarray) -> Segments:
-    """Drop the segments not in ``keep`` (n, bool), then dissolve nodes of degree two and forget unused nodes."""
+    """Drop the segments not in ``keep`` (n, bool), dissolve nodes of degree two, forget unused nodes."""
     lengths = np.diff(segments.offsets)
     pixels = segments.pixels[np.repeat(keep, lengths)]
     offsets = np.concatenate(([0], np.cumsum(lengths[keep])))
@@ -87,9 +88,10 @@ def dissolve(segments: Segments, keep: np.ndarray) -> Segments:
     pairs = np.flatnonzero(degree == 2)
     halves[pairs, 0], halves[pairs, 1] = order[first[pairs]], order[first[pairs] + 1]
     out = np.empty(len(pixels) + 64 + 64 * len(pairs), np.int32)
+    used = np.zeros(len(ends), np.uint8)
     out_offsets, out_ends = np.zeros(len(ends) + 1, np.int64), np.empty((len(ends), 2), np.int64)
     count, size = _join(
-        ends, offsets, pixels, degree, halves, segments.width, out, out_offsets, out_ends
+        ends, offsets, pixels, degree, halves, segments.width, used, out, out_offsets, out_ends
     )
     used, renumbered = np.unique(out_ends[:count], return_inverse=True)
     return Segments(
@@ -105,10 +107,11 @@ def dissolve(segments: Segments, keep: np.ndarray) -> Segments:
 def prune(segments: Segments, min_spur_px: float = MIN_SPUR_PX) -> Segments:
     """Remove spurs and bulges until none is left.
 
-    A side branch with a free end is a spur if its length is at most the radius at its junction, plus the radius at
-    its free end, plus ``min_spur_px``: then the inscribed discs of the two ends (nearly) touch, so what it follows
-    is a bulge of the wall (a microaneurysm, a rough edge, the corner of a blunt end) and not a vessel. Shortest
-    first; a junction that has come down to two segments dissolves and protects what is left.
+    A side branch with a free end is a spur if its length is at most the radius at its junction, plus the
+    radius at its free end, plus ``min_spur_px``: then the inscribed discs of the two ends (nearly) touch, so
+    what it follows is a bulge of the wall (a microaneurysm, a rough edge, the corner of a blunt end) and not
+    a vessel. Shortest first; a junction that has come down to two segments dissolves and protects what is
+    left.
 
     Args:
         segments: Traced segments.
@@ -140,7 +143,7 @@ def prune(segments: Segments, min_spur_px: float = MIN_SPUR_PX) -> Segments:
 
 
 def merge_junctions(segments: Segments, merge_px: float = MERGE_PX) -> Segments:
-    """Contract segments of at most ``merge_px`` between two different junctions; the node goes to their mean."""
+    """Contract segments of at most ``merge_px`` between two junctions; the node goes to their mean."""
     degree = segments.degree()
     a, b = segments.ends.T
     short = (a != b) & (degree[a] >= 3) & (degree[b] >= 3) & (raw_lengths(segments) <= merge_px)

@@ -1,9 +1,10 @@
 """Thinning of a vessel mask to a one-pixel centreline that keeps its topology.
 
-The rule is that of Guo and Hall (1989, "Parallel thinning with two-subiteration algorithms", CACM 32(3)) with one
-more demand, a single run of vessel pixels around the pixel (Rutovitz), which keeps straight vessels straight where
-a branch leaves them. Deleting less than a rule that keeps topology keeps topology too (Ronse, 1988). A last
-sequential pass removes the corners that this leaves. Only pixels whose neighbourhood changed are looked at again.
+The rule is that of Guo and Hall (1989, "Parallel thinning with two-subiteration algorithms", CACM 32(3)) with
+one more demand, a single run of vessel pixels around the pixel (Rutovitz), which keeps straight vessels
+straight where a branch leaves them. Deleting less than a rule that keeps topology keeps topology too (Ronse,
+1988). A last sequential pass removes the corners that this leaves. Only pixels whose neighbourhood changed
+are looked at again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from numba import njit
+
+from gftlib.octa.compiled import kernel
 
 STEPS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 """The eight neighbours as (row, col) steps, clockwise from north; bit k of a neighbour code is STEPS[k]."""
@@ -36,7 +38,7 @@ def _rule(code: int) -> int:
 
 @functools.cache
 def deletion_table() -> np.ndarray:
-    """Return the 256 actions by neighbour code: bits FIRST and SECOND (sub-iterations), CORNER (last pass)."""
+    """Return the 256 actions by neighbour code: bits FIRST, SECOND (sub-iterations), CORNER (last pass)."""
     return np.array([_rule(code) for code in range(256)], dtype=np.uint8)
 
 
@@ -48,10 +50,10 @@ def count_table() -> tuple[np.ndarray, np.ndarray]:
     return bits.sum(1).astype(np.uint8), runs.sum(1).astype(np.uint8)
 
 
-@njit(cache=True, nogil=True)
-def _thin(image, code, pending, table, steps, first, second, dead):
-    """Thin the flat padded image in place; the three int32 buffers hold one entry per vessel pixel."""
-    sizes = np.zeros(2, np.int64)
+@kernel()
+def _thin(image, code, pending, table, steps, queues, sizes, dead):
+    """Thin the flat padded image in place; queues (2, n) and dead (n,) have room for every vessel pixel."""
+    first, second = queues[0], queues[1]
     for p in range(image.size):
         if image[p]:
             c = 0
@@ -121,16 +123,16 @@ def thin(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         mask: (H, W) array, non-zero is vessel.
 
     Returns:
-        The skeleton and its neighbour codes (meaningful on skeleton pixels), both uint8 and padded by one pixel on
-        every side (H + 2, W + 2), and the flat indices of the skeleton pixels in the padded array, in raster order.
+        The skeleton and its neighbour codes (meaningful on skeleton pixels), both uint8 and padded by one
+        pixel on every side (H + 2, W + 2), and the flat indices of the skeleton pixels in the padded array,
+        in raster order.
     """
     image = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8)
     image[1:-1, 1:-1] = mask != 0
     size = int(np.count_nonzero(image))
     code, pending = np.zeros(image.shape, np.uint8), np.zeros(image.shape, np.uint8)
-    first, second, dead = (np.empty(size, np.int32) for _ in range(3))
+    queues, dead = np.empty((2, size), np.int32), np.empty(size, np.int32)
     steps = np.array([r * image.shape[1] + c for r, c in STEPS], dtype=np.int64)
-    count = _thin(
-        image.ravel(), code.ravel(), pending.ravel(), deletion_table(), steps, first, second, dead
-    )
+    sizes = np.zeros(2, np.int64)
+    count = _thin(image.ravel(), code.ravel(), pending.ravel(), deletion_table(), steps, queues, sizes, dead)
     return image, code, dead[:count].copy()

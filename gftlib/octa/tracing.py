@@ -1,7 +1,7 @@
 """From a skeleton to raw vessel segments: junction clusters, traced paths, wall distances on the centreline.
 
-All kernels work on flat indices of arrays padded by one pixel, so that no step needs a border test. They compile
-on first use and are cached on disk; ``gftlib.octa.graph.precompile`` pays for that once.
+All kernels work on flat indices of arrays padded by one pixel, so that no step needs a border test. They
+compile on first use and are cached on disk; ``gftlib.octa.graph.precompile`` pays for that once.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from gftlib.octa.compiled import kernel
 from gftlib.octa.thinning import STEPS, count_table, thin
+from gftlib.octa.walls import wall_distances
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class Segments:
 
     Attributes:
         width: Columns of the padded image.
-        pixels: (p,) int32 flat indices, all segments one after another; a segment starts and ends on a pixel of its
-            two nodes (the same pixel for a ring).
+        pixels: (p,) int32 flat indices, all segments one after another; a segment starts and ends on a pixel
+            of its two nodes (the same pixel for a ring).
         offsets: (n + 1,) int64 first entry of each segment in ``pixels``.
         ends: (n, 2) int64 node indices.
         nodes: (k, 2) float64 node positions, row and column in the image without padding.
@@ -44,42 +45,9 @@ class Segments:
         return np.stack(np.divmod(self.pixels, self.width), axis=1).astype(np.int32) - np.int32(1)
 
 
-@njit(cache=True, nogil=True)
-def _wall_distances(mask, points, column, distance):
-    """Exact distance from each point to the nearest background pixel centre; outside the image is no wall.
-
-    ``column`` receives, per pixel, the distance to the nearest background in its own column.
-    """
-    height, width = mask.shape
-    far = 16384
-    for r in range(height):
-        for c in range(width):
-            above = column[r - 1, c] if r > 0 else far
-            column[r, c] = min(above + 1, far) if mask[r, c] else 0
-    for r in range(height - 2, -1, -1):
-        for c in range(width):
-            column[r, c] = min(column[r, c], column[r + 1, c] + 1)
-    for i in range(points.size):
-        r = points[i] // (width + 2) - 1
-        c = points[i] % (width + 2) - 1
-        best = far * far
-        reach = 0
-        while reach * reach < best and reach < width:
-            if c - reach >= 0:
-                down = np.int64(column[r, c - reach])
-                best = min(best, down * down + reach * reach)
-            if c + reach < width:
-                down = np.int64(column[r, c + reach])
-                best = min(best, down * down + reach * reach)
-            reach += 1
-        distance[points[i]] = np.sqrt(best)
-
-
-@njit(cache=True, nogil=True)
-def _clusters(points, image, code, neighbours, runs, steps, distance, node_of, nodes, radius, stack):
-    """Give adjacent branching pixels one node, at the mean of those that join three or more runs (else of all)."""
-    width = image.shape[1]
-    flat = image.ravel()
+@kernel()
+def _clusters(points, flat, width, code, neighbours, runs, steps, distance, node_of, nodes, radius, stack):
+    """Give adjacent branching pixels one node, at the mean of those that join three runs (else of all)."""
     count = 0
     for i in range(points.size):
         if neighbours[code[points[i]]] < 3 or node_of[points[i]] >= 0:
@@ -114,9 +82,9 @@ def _clusters(points, image, code, neighbours, runs, steps, distance, node_of, n
     return count
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def _walk(start, first, flat, steps, node_of, seen, pixels, size):
-    """Follow a path from ``start`` through ``first`` to a branching pixel, a free end, or back to ``start``."""
+    """Follow a path from ``start`` through ``first`` to a branching pixel, a free end or ``start`` itself."""
     pixels[size] = start
     size += 1
     before, here = start, first
@@ -136,12 +104,26 @@ def _walk(start, first, flat, steps, node_of, seen, pixels, size):
         before, here = here, onward
 
 
-@njit(cache=True, nogil=True)
-def _trace(points, image, code, neighbours, steps, distance, node_of, nodes, radius, count, seen, pixels, offsets, ends):
+@kernel()
+def _trace(
+    points,
+    flat,
+    width,
+    code,
+    neighbours,
+    steps,
+    distance,
+    node_of,
+    nodes,
+    radius,
+    count,
+    seen,
+    pixels,
+    offsets,
+    ends,
+):
     """Trace paths from branching pixels, then from free ends, then rings; every free end becomes a node."""
-    width = image.shape[1]
-    flat = image.ravel()
-    size = 0
+    size = offsets[0]
     segments = 0
     for turn in range(3):
         for i in range(points.size):
@@ -182,8 +164,8 @@ def _trace(points, image, code, neighbours, steps, distance, node_of, nodes, rad
 def trace(mask: np.ndarray) -> tuple[Segments, np.ndarray]:
     """Thin a mask and trace its skeleton into segments between nodes; nothing is pruned yet.
 
-    Nodes are clusters of skeleton pixels with three or more neighbours, free ends, and one anchor on each ring
-    without a branch. A lone skeleton pixel (a blob) makes no segment.
+    Nodes are clusters of skeleton pixels with three or more neighbours, free ends, and one anchor on each
+    ring without a branch. A lone skeleton pixel (a blob) makes no segment.
 
     Args:
         mask: (H, W) uint8, non-zero is vessel.
@@ -195,19 +177,43 @@ def trace(mask: np.ndarray) -> tuple[Segments, np.ndarray]:
     image, code, points = thin(mask)
     neighbours, runs = count_table()
     steps = np.array([r * image.shape[1] + c for r, c in STEPS], dtype=np.int64)
-    distance = np.zeros(image.size, np.float32)
-    _wall_distances(mask, points, np.empty(mask.shape, np.int16), distance)
+    distance = wall_distances(mask, points)
     size = len(points)
     node_of = np.full(image.size, -1, np.int32)
     nodes, radius = np.zeros((size, 2)), np.zeros(size)
-    code = code.ravel()
+    flat, code, width = image.ravel(), code.ravel(), image.shape[1]
     count = _clusters(
-        points, image, code, neighbours, runs, steps, distance, node_of, nodes, radius, np.empty(size, np.int32)
+        points,
+        flat,
+        width,
+        code,
+        neighbours,
+        runs,
+        steps,
+        distance,
+        node_of,
+        nodes,
+        radius,
+        np.empty(size, np.int32),
     )
     pixels, offsets = np.empty(4 * size, np.int32), np.zeros(2 * size + 1, np.int64)
     ends, seen = np.empty((2 * size, 2), np.int64), np.zeros(image.size, np.uint8)
     segments, filled, count = _trace(
-        points, image, code, neighbours, steps, distance, node_of, nodes, radius, count, seen, pixels, offsets, ends
+        points,
+        flat,
+        width,
+        code,
+        neighbours,
+        steps,
+        distance,
+        node_of,
+        nodes,
+        radius,
+        count,
+        seen,
+        pixels,
+        offsets,
+        ends,
     )
     made = Segments(
         image.shape[1],

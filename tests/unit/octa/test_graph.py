@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from drawn import blobs, canvas, disc, line, ring
+from drawn import blobs, canvas, disc, lattice, line, ring
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import euler_number
@@ -43,7 +43,9 @@ def check(graph: OctaGraph) -> None:
             assert side.size == 0 or (side.min() >= 0 and side.max() < sizes[kind])
         assert np.unique(pairs, axis=1).shape == pairs.shape
     for (source, relation, target), pairs in graph.edges.items():
-        back = graph.edges[target, relation if source == target else f"rev_{relation}".replace("rev_rev_", ""), source]
+        back = graph.edges[
+            target, relation if source == target else f"rev_{relation}".replace("rev_rev_", ""), source
+        ]
         assert set(zip(*pairs.tolist(), strict=True)) == set(zip(*back[::-1].tolist(), strict=True))
     assert len(graph.path_offsets) == n + 1 and graph.path_offsets[-1] == len(graph.paths)
     for k in range(n):
@@ -53,7 +55,9 @@ def check(graph: OctaGraph) -> None:
 
 @pytest.mark.parametrize("half", [0, 1, 3])
 @pytest.mark.parametrize(
-    ("end", "length"), [((20, 48), 36.0), ((48, 12), 28.0), ((48, 40), 28 * 2**0.5)], ids=["row", "column", "diagonal"]
+    ("end", "length"),
+    [((20, 48), 36.0), ((48, 12), 28.0), ((48, 40), 28 * 2**0.5)],
+    ids=["row", "column", "diagonal"],
 )
 def test_a_straight_line_has_its_exact_length_and_radius(end, length, half):
     mask = canvas()
@@ -85,7 +89,10 @@ def test_a_plus_is_one_junction_with_four_segments():
     assert sorted(pixels(graph, "length").tolist()) == pytest.approx([14, 16, 20, 20], rel=1e-5)
     assert graph.edges["vessel", "touches", "vessel"].shape == (2, 12)
     assert column(graph, "degree").tolist() == [3, 3, 3, 3]
-    assert column(graph, "node1_degree").tolist() == [1] * 4 and column(graph, "node2_degree").tolist() == [4] * 4
+    assert (
+        column(graph, "node1_degree").tolist() == [1] * 4
+        and column(graph, "node2_degree").tolist() == [4] * 4
+    )
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -124,7 +131,9 @@ def test_the_faz_is_the_large_region_in_the_middle():
     check(graph)
     assert len(graph.faz) == 1 and len(graph.ica) == 2
     assert graph.labels[60, 60] == 3
-    assert graph.faz[0, ICA_FEATURES.index("area")] == pytest.approx((graph.labels == 3).sum() * graph.pixel_mm**2)
+    assert graph.faz[0, ICA_FEATURES.index("area")] == pytest.approx(
+        (graph.labels == 3).sum() * graph.pixel_mm**2
+    )
     assert graph.edges["faz", "touches", "faz"].tolist() == [[0], [0]]
     assert graph.edges["faz", "touches", "ica"].tolist() == [[0, 0], [0, 1]]
     assert graph.faz[0, ICA_FEATURES.index("degree")] == 2
@@ -161,7 +170,7 @@ def test_graph_of_a_random_network(seed):
     mask = blobs(seed)
     graph = build_graph(mask, merge_px=0.0)
     check(graph)
-    # Euler: the graph has as many loops as the mask has holes, in as many pieces (blobs without a centreline aside).
+    # Euler: as many loops as the mask has holes, in as many pieces (blobs without a centreline aside).
     nodes, segments = len(graph.junctions), len(graph.vessel)
     filled = mask.copy()
     filled[2:-2, 2:-2] |= graph.labels[2:-2, 2:-2] == 0
@@ -173,16 +182,21 @@ def test_graph_of_a_random_network(seed):
 
 @settings(deadline=None, max_examples=10)
 @given(st.integers(0, 10_000))
-def test_turning_and_flipping_keep_areas_and_nearly_all_else(seed):
-    mask = blobs(seed)
+def test_turning_and_flipping_change_no_count_and_hardly_a_feature(seed):
+    mask = lattice(seed)
     base = build_graph(mask)
     for other in (np.rot90(mask).copy(), mask[::-1].copy(), mask[:, ::-1].copy()):
         graph = build_graph(other)
         assert len(graph.ica) == len(base.ica) and len(graph.faz) == len(base.faz)
         area = ICA_FEATURES.index("area")
         assert np.allclose(np.sort(graph.ica[:, area]), np.sort(base.ica[:, area]))
-        assert abs(len(graph.vessel) - len(base.vessel)) <= 0.15 * len(base.vessel) + 1
-        assert column(graph, "length").sum() == pytest.approx(column(base, "length").sum(), rel=0.05)
+        # A junction of four may come out as two of three in one orientation.
+        assert abs(len(graph.vessel) - len(base.vessel)) <= 2
+        for kind in EDGE_TYPES:
+            assert abs(graph.edges[kind].shape[1] - base.edges[kind].shape[1]) <= 16
+        assert column(graph, "length").sum() == pytest.approx(column(base, "length").sum(), rel=0.02)
+        radius = [np.average(column(g, "avgRadiusAvg"), weights=column(g, "length")) for g in (graph, base)]
+        assert radius[0] == pytest.approx(radius[1], rel=0.03)
 
 
 def test_intensity_features_read_the_image():
@@ -211,7 +225,9 @@ def test_hetero_data_holds_everything():
 
 def test_features_are_documented_with_units():
     assert len(FEATURES["vessel"]) == 18 and len(FEATURES["ica"]) == len(FEATURES["faz"]) == 17
-    assert all(info.definition and info.unit in {"mm", "mm2", "mm3", "1", "grey"} for info in FEATURES["vessel"])
+    assert all(
+        info.definition and info.unit in {"mm", "mm2", "mm3", "1", "grey"} for info in FEATURES["vessel"]
+    )
 
 
 def test_units_scale_with_the_field():
@@ -296,5 +312,7 @@ def test_sixteen_bit_masks_and_images():
 
 
 def test_neither_torch_nor_its_friends_are_imported():
-    code = "import sys, gftlib.octa.graph; sys.exit(any(m in sys.modules for m in ('torch', 'torch_geometric')))"
+    code = (
+        "import sys, gftlib.octa.graph; sys.exit(any(m in sys.modules for m in ('torch', 'torch_geometric')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt, label
 from skimage.measure import regionprops_table
 
-from gftlib.octa.graph import grey_levels
-from gftlib.octa.regions import PROPERTIES, label_regions, measure_regions
+from gftlib.octa.greys import grey_levels
+from gftlib.octa.region_table import PROPERTIES, measure_regions
+from gftlib.octa.regions import label_regions
 
 FOUR = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
 
@@ -19,7 +20,9 @@ FOUR = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
 def expected(labels: np.ndarray, image: np.ndarray) -> np.ndarray:
     names = {"equivalent_diameter": "equivalent_diameter_area"}
     plain = [name for name in PROPERTIES if name not in {"centroid-0", "centroid-1", "q25", "q75", "std"}]
-    table = regionprops_table(labels, image, properties=["centroid", *(names.get(name, name) for name in plain)])
+    table = regionprops_table(
+        labels, image, properties=["centroid", *(names.get(name, name) for name in plain)]
+    )
     columns = {name: table[names.get(name, name)] for name in (*plain, "centroid-0", "centroid-1")}
     values = [image[labels == k] for k in range(1, labels.max() + 1)]
     columns |= {"q25": [np.percentile(v, 25) for v in values], "q75": [np.percentile(v, 75) for v in values]}
