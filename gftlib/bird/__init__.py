@@ -1,0 +1,1 @@
+"""BiRD: refer-and-ground records from image-mask pairs, tuning and evaluation."""
