@@ -56,6 +56,7 @@ def stratified_test(labels: np.ndarray, subjects: np.ndarray, share: float, seed
         for patient in chosen:
             lack = wanted[:, label] if remaining.any() else room
             best = int(np.lexsort((-room, -lack))[0])
+            best = best if room[best] >= 0.5 else 1 - best
             side[patient] = best
             wanted[best] -= has[patient]
             room[best] -= 1

@@ -16,13 +16,16 @@ from scipy import ndimage
 from gftlib.datasets.class_concepts import Box, ClassConceptData
 from gftlib.datasets.padchest_locations import N_PATIENTS, PRINTED, task
 from gftlib.phantoms import chest_cohort
-from gftlib.phantoms.chest_anatomy import Build, Chest, anatomy
+from gftlib.phantoms.chest_anatomy import Build, anatomy
 from gftlib.phantoms.chest_cohort import ChestSpec
 from gftlib.phantoms.chest_config import CONFIG, ChestConfig
 from gftlib.phantoms.chest_devices import devices
 from gftlib.phantoms.chest_findings import box, draw
 from gftlib.phantoms.chest_reports import report
 from gftlib.phantoms.store import Drawn, drawn_once
+
+# Streams of randomness of one patient.
+_BODY, _FILM, _CAPTION, _REPORT, _FINDING = 0, 1, 2, 3, 10
 
 
 @dataclass(frozen=True)
@@ -50,20 +53,24 @@ def cohort(
 
 
 def generate(spec: ChestSpec, config: ChestConfig = CONFIG) -> ChestPhantom:
-    """Draw one patient; the same spec and configuration give the same bytes."""
-    rng = np.random.default_rng(spec.key)
+    """Draw one patient; the same spec and configuration give the same bytes.
+
+    Body, each finding and film are drawn from streams of their own, so that one patient with and without a
+    finding differs by that finding alone (and by the heart, if it is cardiomegaly).
+    """
+    body, film = (np.random.default_rng([*spec.key, stream]) for stream in (_BODY, _FILM))
     traits: dict[str, str] = {}
     large = any(PRINTED[h].finding == "cardiomegaly" for h in spec.drawn)
-    build = _build(rng, config, large, traits)
-    chest = anatomy(rng, build, config.size)
-    masks = {
-        h: draw(rng, chest, PRINTED[h].finding, PRINTED[h].location, rng.uniform(*config.strength))
-        for h in spec.drawn
-    }
+    build = _build(body, config, large, traits)
+    chest = anatomy(body, build, config.size)
+    masks = {}
+    for h in spec.drawn:
+        rng = np.random.default_rng([*spec.key, _FINDING + h])
+        masks[h] = draw(rng, chest, PRINTED[h].finding, PRINTED[h].location, rng.uniform(*config.strength))
     density = chest.density
-    if rng.random() < config.device:
-        density = density + devices(rng, chest, traits)
-    image = _expose(rng, chest, density, config, traits)
+    if film.random() < config.device:
+        density = density + devices(film, chest, traits)
+    image = _expose(film, density, config, traits)
     boxes = [(h, box(region)) for h, regions in masks.items() for region in regions if region.any()]
     return ChestPhantom(image, masks, boxes, traits)
 
@@ -93,7 +100,7 @@ def _build(rng: np.random.Generator, config: ChestConfig, large: bool, traits: d
 
 
 def _expose(
-    rng: np.random.Generator, chest: Chest, density: np.ndarray, config: ChestConfig, traits: dict[str, str]
+    rng: np.random.Generator, density: np.ndarray, config: ChestConfig, traits: dict[str, str]
 ) -> np.ndarray:
     dose = rng.normal(0, 1)
     traits["exposure"] = "underexposed" if dose > 1 else "overexposed" if dose < -1 else "normally exposed"
@@ -155,7 +162,7 @@ def as_data(
     def draw_all() -> Drawn:
         phantoms = [generate(spec, config) for spec in specs]
         facts = [
-            [neutral_caption(phantom, np.random.default_rng([*spec.key, 1])), phantom.boxes]
+            [neutral_caption(phantom, np.random.default_rng([*spec.key, _CAPTION])), phantom.boxes]
             for spec, phantom in zip(specs, phantoms, strict=True)
         ]
         return np.stack([phantom.image for phantom in phantoms]), facts
@@ -169,7 +176,7 @@ def as_data(
         labels=labels,
         subjects=np.array([spec.patient for spec in specs]),
         split=np.array([spec.split for spec in specs]),
-        texts=[report(spec.recorded, np.random.default_rng([*spec.key, 2])) for spec in specs],
+        texts=[report(spec.recorded, np.random.default_rng([*spec.key, _REPORT])) for spec in specs],
         images=images,
         captions=[caption for caption, _ in facts],
         boxes=[

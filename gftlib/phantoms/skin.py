@@ -38,6 +38,18 @@ _SCAR = np.array([236, 216, 208], np.float32)
 _VEIL = np.array([112, 126, 156], np.float32)
 _SKIN = np.array([[238, 200, 182], [224, 172, 148], [190, 138, 110], [134, 92, 70]], np.float32)
 
+# Streams of randomness of one case, and the order in which structures cover one another.
+_BODY, _CAMERA, _CAPTION, _CRITERION = 0, 1, 2, 10
+_ORDER = (
+    ("pigment_network", pigment_network),
+    ("pigmentation", pigmentation),
+    ("dots_and_globules", dots_and_globules),
+    ("streaks", streaks),
+    ("regression_structures", regression_structures),
+    ("blue_whitish_veil", blue_whitish_veil),
+    ("vascular_structures", vascular_structures),
+)
+
 
 @dataclass(frozen=True)
 class SkinPhantom:
@@ -60,24 +72,19 @@ def cohort(n: int = N_CASES, seed: int = 0, config: SkinConfig = CONFIG) -> list
 
 
 def generate(spec: SkinSpec, config: SkinConfig = CONFIG) -> SkinPhantom:
-    """Draw one case; the same spec and configuration give the same bytes."""
-    rng = np.random.default_rng(spec.key)
-    size = config.size
+    """Draw one case; the same spec and configuration give the same bytes.
+
+    Skin, each criterion and photograph are drawn from streams of their own, so that one case with and without
+    a structure differs by that structure alone.
+    """
+    body, camera = (np.random.default_rng([*spec.key, stream]) for stream in (_BODY, _CAMERA))
     traits: dict[str, str] = {}
-    skin = _skin(rng, size, traits)
-    lesion = _outline(rng, spec, size, traits)
-    for criterion, draw in (
-        ("pigment_network", pigment_network),
-        ("pigmentation", pigmentation),
-        ("dots_and_globules", dots_and_globules),
-        ("streaks", streaks),
-        ("regression_structures", regression_structures),
-        ("blue_whitish_veil", blue_whitish_veil),
-        ("vascular_structures", vascular_structures),
-    ):
+    skin = _skin(body, config.size, traits)
+    lesion = _outline(body, spec, config.size, traits)
+    for k, (criterion, draw) in enumerate(_ORDER):
+        rng = np.random.default_rng([*spec.key, _CRITERION + k])
         draw(rng, lesion, spec.drawn[criterion], rng.uniform(*config.strength))
-    image = _develop(skin, lesion)
-    image = photograph(rng, image, config, traits)
+    image = photograph(camera, _develop(skin, lesion), config, traits)
     lesion.masks["lesion"] = lesion.depth > 0
     return SkinPhantom(image, lesion.masks, traits)
 
@@ -181,7 +188,7 @@ def as_data(
     def draw() -> Drawn:
         phantoms = [generate(spec, config) for spec in specs]
         captions = [
-            neutral_caption(phantom, np.random.default_rng([*spec.key, 1]))
+            neutral_caption(phantom, np.random.default_rng([*spec.key, _CAPTION]))
             for spec, phantom in zip(specs, phantoms, strict=True)
         ]
         return np.stack([phantom.image for phantom in phantoms]), captions

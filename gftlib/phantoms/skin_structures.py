@@ -43,9 +43,23 @@ class Lesion:
 
 
 def patch(
-    rng: np.random.Generator, lesion: Lesion, share: float, eccentric: float, cells: int = 4
+    rng: np.random.Generator,
+    lesion: Lesion,
+    share: float,
+    eccentric: float,
+    cells: int = 4,
+    soft: float = 0.05,
 ) -> np.ndarray:
-    """Return a soft irregular region: ``share`` of the lesion, ``eccentric`` radii off its centre."""
+    """Return a soft irregular region of the lesion.
+
+    Args:
+        rng: Source of randomness.
+        lesion: The lesion.
+        share: Share of the lesion's area.
+        eccentric: Distance from its centre in radii.
+        cells: Fineness of its outline.
+        soft: Width of its edge in radii.
+    """
     angle = rng.uniform(0, 2 * np.pi)
     rows, columns = grid(lesion.size)
     centre = lesion.centre + eccentric * lesion.radius * np.array([np.sin(angle), np.cos(angle)])
@@ -54,7 +68,7 @@ def patch(
         closeness + 0.22 * smooth_noise(rng, lesion.size, cells) + 0.08 * smooth_noise(rng, lesion.size, 12)
     )
     limit = np.quantile(score[lesion.depth > 0], 1 - share)
-    return sigmoid((score - limit) / 0.05) * lesion.inside(1.0)
+    return sigmoid((score - limit) / soft) * lesion.inside(1.0)
 
 
 def pigment_network(rng: np.random.Generator, lesion: Lesion, label: str, strength: float) -> None:
@@ -178,13 +192,13 @@ def regression_structures(rng: np.random.Generator, lesion: Lesion, label: str, 
         return
     drawn = np.zeros((lesion.size, lesion.size), bool)
     if label in ("white areas", "combinations"):
-        region = patch(rng, lesion, rng.uniform(0.14, 0.32), rng.uniform(0.3, 0.65))
+        region = patch(rng, lesion, rng.uniform(0.14, 0.32), rng.uniform(0.3, 0.65), soft=0.09)
         lesion.melanin *= 1 - 0.85 * region
         lesion.white = np.maximum(lesion.white, (0.35 + 0.4 * strength) * region)
         lesion.masks["scar"] = region > 0.5
         drawn |= region > 0.5
     if label in ("blue areas", "combinations"):
-        region = patch(rng, lesion, rng.uniform(0.14, 0.32), rng.uniform(0.3, 0.65))
+        region = patch(rng, lesion, rng.uniform(0.14, 0.32), rng.uniform(0.3, 0.65), soft=0.09)
         lesion.melanin *= 1 - 0.55 * region
         pepper = blobs(lesion.size, scatter(rng, region, 70, apart=2.0), np.full(70, 0.6), edge=0.35)
         lesion.blue = np.maximum(
