@@ -12,7 +12,7 @@ RUNS = f"runs/{PROFILE}"
 LOGS = f"logs/{PROFILE}"
 # The records a notebook waits for, besides its own sources.
 UPSTREAM = {
-    "01_graph_construction": [],
+    "01_graph_construction": ["cohorts/octa/cohort.json"],
 }
 PROSE = sorted(
     str(path)
@@ -47,7 +47,7 @@ rule runs:
 
 rule octa_cohort:
     input:
-        lib=relative(source_files(["gftlib.phantoms.octa"])),
+        lib=relative(source_files(["gftlib.octa.scans"])),
         profile=f"profiles/{PROFILE}.yaml",
     output:
         f"{RUNS}/cohorts/octa/cohort.json",

@@ -29,6 +29,33 @@ def check_profile(name: str) -> None:
     typer.echo(load_profile(name).model_dump_json(indent=1))
 
 
+@cohort.command("octa")
+def cohort_octa(profile: ProfileName = "smoke", workers: Workers = 1) -> None:
+    """Make the OCTA phantoms of a profile; a second call makes only what is missing."""
+    from gftlib.octa.scans import make_cohort
+    from gftlib.profiles import load_profile
+
+    scans = make_cohort(load_profile(profile), workers)
+    typer.echo(f"{len(scans)} scans in {scans[0].image.parent}")
+
+
+@app.command()
+def precompile() -> None:
+    """Compile the kernels once, so that no first user waits for them."""
+    from gftlib.octa.graph import precompile
+
+    precompile()
+
+
+@app.command()
+def publish(runs: Annotated[Path, typer.Argument(help="runs/<profile>")]) -> None:
+    """Copy the finished runs of a full-size profile, with their predictions, into the book."""
+    from gftlib import results
+
+    for record in sorted(runs.glob("*/record.json")):
+        typer.echo(results.publish(record.parent, runs.name))
+
+
 @app.command()
 def stage(runs: Path, target: Path) -> None:
     """Lay out prose and executed notebooks for Jupyter Book."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from gftlib.errors import InputError, MissingError
+from gftlib.paths import root, write_json
+from gftlib.phantoms.octa import GENERATOR_VERSION, OctaConfig, OctaPhantom, ScanSpec, cohort
+from gftlib.phantoms.octa_files import read, write_cohort
+from gftlib.profiles import Profile
 
 SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
 
@@ -18,12 +23,68 @@ class Scan:
     Attributes:
         name: What results call it; the file name without its ending.
         image: Image file.
-        mask: Vessel mask of the same field, if there is one.
+        mask: Vessel mask of the same field, if there is one; of a phantom, the true one.
+        spec: Whose scan a phantom is; None for a real scan.
     """
 
     name: str
     image: Path
     mask: Path | None = None
+    spec: ScanSpec | None = None
+
+    def phantom(self) -> OctaPhantom:
+        """Read a phantom with its truth.
+
+        Raises:
+            InputError: If the scan is a real one.
+        """
+        if self.spec is None:
+            raise InputError(f"{self.image} is a real scan: its truth is not known")
+        return read(self.image.parent, self.name)
+
+
+def open_cohort(profile: Profile, image: str = "", mask: str = "") -> list[Scan]:
+    """Return the scans of a run: a user's own if ``image`` is given, else those of the profile.
+
+    Args:
+        profile: The profile of the run.
+        image: A scan or a folder of scans; may be empty.
+        mask: Its mask or masks; may be empty.
+
+    Returns:
+        The scans; phantoms are made if they are not there yet.
+    """
+    if image:
+        return find_scans(image, mask)
+    if profile.octa.source == "folder":
+        return find_scans(profile.octa.path, mask)
+    return make_cohort(profile)
+
+
+def make_cohort(
+    profile: Profile, workers: int = 1, progress: Callable[[int, int], None] | None = None
+) -> list[Scan]:
+    """Make the phantom cohort of a profile where it is not complete, and return its scans.
+
+    Args:
+        profile: The profile; its ``octa`` section gives the number of scans.
+        workers: Processes at work at once.
+        progress: Called with (done, total) after each scan.
+
+    Returns:
+        The scans, by subject.
+    """
+    folder = root() / "runs" / profile.name / "cohorts" / "octa"
+    specs = cohort(profile.octa.scans, profile.seed)
+    made = write_cohort(folder, specs, workers=workers, progress=progress)
+    summary = folder / "cohort.json"
+    if made or not summary.is_file():
+        about = {"scans": len(specs), "version": GENERATOR_VERSION, "settings": OctaConfig().config_hash()}
+        write_json(summary, about | {"seed": profile.seed})
+    return [
+        Scan(spec.scan_id, folder / f"{spec.scan_id}.png", folder / f"{spec.scan_id}_label.png", spec)
+        for spec in specs
+    ]
 
 
 def find_scans(image: str | Path, mask: str | Path = "") -> list[Scan]:
