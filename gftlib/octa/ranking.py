@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
-from torch import Tensor
+from numpy.typing import ArrayLike
 
 from gftlib.errors import InputError
 from gftlib.octa.attribution import Attribution
@@ -46,7 +46,7 @@ def node_importance(attribution: Attribution) -> dict[str, FloatArray]:
 
 
 def edge_importance(
-    attribution: Attribution, edges: Mapping[Relation, Tensor] | None = None
+    attribution: Attribution, edges: Mapping[Relation, ArrayLike] | None = None
 ) -> dict[Relation, FloatArray]:
     """Return relation -> (E,) |attribution| of the directed edges.
 
@@ -62,7 +62,7 @@ def edge_importance(
     keys = {}
     for relation, values in importance.items():
         source, _, target = relation
-        ends = edges[relation].cpu().numpy().T.tolist()
+        ends = np.asarray(edges[relation]).T.tolist()
         keys[relation] = [_undirected(source, a, target, b) for a, b in ends]
         for key, value in zip(keys[relation], values.tolist(), strict=True):
             pairs[key] = pairs.get(key, 0.0) + value

@@ -1,0 +1,153 @@
+"""Attributions against the lesions that are really there: pointing game and AUROC by kind and quadrant.
+
+The papers do not score the attributions of a staging network against exact lesions; phantoms make it
+possible. A node that carries a lesion of the kind in question (see `gftlib.octa.carriers`) is a positive, a
+node that carries no lesion at all a negative, any other node counts for nothing. The pointing game asks
+whether the most important of these nodes is a positive; its chance level is the share of positives.
+Importances worth printing beside it: `z_importance`, which knows the training scans but no stage, and the
+attributions of a network that was never trained.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import rankdata
+
+from gftlib.boxes import QUADRANTS, quadrant
+from gftlib.errors import InputError
+from gftlib.octa.batches import NODE_TYPES, GraphTensors
+from gftlib.octa.carriers import Carried, all_carriers, union
+from gftlib.octa.graph import OctaGraph
+from gftlib.phantoms.lesion_masks import Lesion
+
+ANY, WHOLE = "any lesion", "whole scan"
+Importance = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class LesionScore:
+    """How one scan's importances meet its lesions of one kind, in one quadrant or the whole scan.
+
+    Attributes:
+        kind: Kind of lesion, or `ANY`.
+        scope: Quadrant, or `WHOLE`.
+        hit: Whether the most important node is a positive; the share of positives among equals.
+        chance: Share of positives, the pointing game of a random ranking.
+        auroc: Probability that a positive is ranked above a negative; 0.5 by chance.
+        positives: Number of nodes that carry the lesions.
+        negatives: Number of nodes that carry none.
+    """
+
+    kind: str
+    scope: str
+    hit: float
+    chance: float
+    auroc: float
+    positives: int
+    negatives: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over scans of `LesionScore`, with the number of scans."""
+
+    kind: str
+    scope: str
+    scans: int
+    pointing: float
+    chance: float
+    auroc: float
+
+
+def auroc(positives: np.ndarray, negatives: np.ndarray) -> float:
+    """Return the probability that a positive exceeds a negative, ties as one half; NaN if either is empty."""
+    if not len(positives) or not len(negatives):
+        return math.nan
+    ranks = rankdata(np.concatenate([positives, negatives]))[: len(positives)]
+    return float((ranks.mean() - (len(positives) + 1) / 2) / len(negatives))
+
+
+def z_importance(graph: GraphTensors) -> dict[str, np.ndarray]:
+    """Return the sum of |z| over a node's normalised features: how unusual a node is, whatever the stage."""
+    return {kind: x.abs().sum(1).cpu().numpy() for kind, x in graph.x.items()}
+
+
+def score_scan(importance: Importance, graph: OctaGraph, lesions: Sequence[Lesion]) -> list[LesionScore]:
+    """Score one scan.
+
+    Args:
+        importance: Node type -> (n,), larger means more important.
+        graph: The scan's graph.
+        lesions: The phantom's lesions.
+
+    Returns:
+        One score for each kind that is there, and for `ANY`, in the whole scan and in each quadrant in which
+        some node carries it and some node carries nothing. The FAZ lies in every quadrant.
+
+    Raises:
+        InputError: If importances and nodes do not match.
+    """
+    sizes = {"vessel": len(graph.vessel), "ica": len(graph.ica), "faz": len(graph.faz)}
+    if {kind: len(importance.get(kind, ())) for kind in NODE_TYPES} != sizes:
+        raise InputError(f"importances must be given for every node: the graph has {sizes}")
+    values = np.concatenate([importance[kind] for kind in NODE_TYPES])
+    found = all_carriers(graph, lesions)
+    free = ~_flat(union(graph, [carried for _, carried in found]))
+    groups = {ANY: [carried for _, carried in found]}
+    for lesion, carried in found:
+        groups.setdefault(lesion.kind, []).append(carried)
+    scopes = {WHOLE: np.ones(len(values), bool)} | _quadrants(graph)
+    scores = []
+    for kind, parts in groups.items():
+        carry = _flat(union(graph, parts))
+        for scope, inside in scopes.items():
+            if (carry & inside).any() and (free & inside).any():
+                scores.append(_score(kind, scope, values, carry & inside, free & inside))
+    return scores
+
+
+def summarise(scores: Iterable[LesionScore]) -> list[Summary]:
+    """Return the means over scans for each kind and scope, in the order in which these are met."""
+    groups: dict[tuple[str, str], list[LesionScore]] = {}
+    for score in scores:
+        groups.setdefault((score.kind, score.scope), []).append(score)
+    return [
+        Summary(
+            kind,
+            scope,
+            len(group),
+            float(np.mean([score.hit for score in group])),
+            float(np.mean([score.chance for score in group])),
+            float(np.mean([score.auroc for score in group])),
+        )
+        for (kind, scope), group in groups.items()
+    ]
+
+
+def _score(kind: str, scope: str, values: np.ndarray, carry: np.ndarray, free: np.ndarray) -> LesionScore:
+    taking_part = carry | free
+    first = taking_part & (values == values[taking_part].max())
+    return LesionScore(
+        kind,
+        scope,
+        hit=float(carry[first].mean()),
+        chance=float(carry.sum() / taking_part.sum()),
+        auroc=auroc(values[carry], values[free]),
+        positives=int(carry.sum()),
+        negatives=int(free.sum()),
+    )
+
+
+def _flat(carried: Carried) -> np.ndarray:
+    return np.concatenate([carried[kind] for kind in NODE_TYPES])
+
+
+def _quadrants(graph: OctaGraph) -> dict[str, np.ndarray]:
+    places = np.concatenate([graph.vessel_pos, graph.ica_pos]).reshape(-1, 2)
+    names = np.asarray(quadrant(places[:, 1] / graph.shape[1], places[:, 0] / graph.shape[0])).reshape(-1)
+    everywhere = np.ones(len(graph.faz), bool)
+    return {name: np.concatenate([names == name, everywhere]) for name in QUADRANTS}
