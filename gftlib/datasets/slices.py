@@ -117,7 +117,7 @@ def overlap(one: Grids, other: Grids) -> float:
     return total / len(names)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Slice:
     """What the rule of near-duplicates looks at.
 

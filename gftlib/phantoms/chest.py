@@ -155,7 +155,7 @@ def as_data(
 
     Returns:
         The data; ``labels`` are the recorded findings, ``texts`` the report sentences, ``boxes`` the boxes of
-        what is both drawn and on record, ``captions`` the neutral captions.
+        what is both drawn and on record, ``truth`` what is drawn.
     """
     specs = cohort(n, seed, config, normals)
 
@@ -168,9 +168,10 @@ def as_data(
         return np.stack([phantom.image for phantom in phantoms]), facts
 
     images, facts = drawn_once(folder, f"chest-{config.config_hash()[:12]}-{n}-{normals}-{seed}", draw_all)
-    labels = np.zeros((len(specs), len(PRINTED)), np.uint8)
-    for row, spec in zip(labels, specs, strict=True):
-        row[list(spec.recorded)] = 1
+    labels, truth = np.zeros((2, len(specs), len(PRINTED)), np.uint8)
+    for i, spec in enumerate(specs):
+        labels[i, list(spec.recorded)] = 1
+        truth[i, list(spec.drawn)] = 1
     return ClassConceptData(
         task=task("chest-phantom"),
         labels=labels,
@@ -183,4 +184,5 @@ def as_data(
             [(h, tuple(corners)) for h, corners in boxes if h in spec.recorded]
             for spec, (_, boxes) in zip(specs, facts, strict=True)
         ],
+        truth=truth,
     )

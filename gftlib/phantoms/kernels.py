@@ -71,15 +71,16 @@ def draw_strokes(
         r0, c0, dr, dc = start[i, 0], start[i, 1], stop[i, 0] - start[i, 0], stop[i, 1] - start[i, 1]
         q0, dq = start_radius[i], stop_radius[i] - start_radius[i]
         reach = max(q0, q0 + dq) + soft
-        length = dr * dr + dc * dc
+        inverse = 1.0 / max(dr * dr + dc * dc, 1e-12)
         for r in range(max(0, int(min(r0, r0 + dr) - reach)), min(rows, int(max(r0, r0 + dr) + reach) + 2)):
             for c in range(
                 max(0, int(min(c0, c0 + dc) - reach)), min(columns, int(max(c0, c0 + dc) + reach) + 2)
             ):
-                t = 0.0
-                if length > 0.0:
-                    t = min(1.0, max(0.0, ((r - r0) * dr + (c - c0) * dc) / length))
-                distance = np.sqrt((r - r0 - t * dr) ** 2 + (c - c0 - t * dc) ** 2) - (q0 + t * dq)
+                t = min(1.0, max(0.0, ((r - r0) * dr + (c - c0) * dc) * inverse))
+                square = (r - r0 - t * dr) ** 2 + (c - c0 - t * dc) ** 2
+                if square > reach * reach:
+                    continue
+                distance = np.sqrt(square) - (q0 + t * dq)
                 if distance <= 0.0:
                     mask[r, c] = 1
                 if distance < soft:

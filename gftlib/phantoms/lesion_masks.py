@@ -90,6 +90,13 @@ def _near(centre: np.ndarray, reach: float) -> np.ndarray:
     return mask
 
 
+def brighten(light: np.ndarray, bulges: np.ndarray) -> None:
+    """Let microaneurysms shine where blood pools in them (in place, only on drawn vessels)."""
+    for row, column, radius in bulges:
+        spot = disk((row, column), radius + 1, shape=light.shape)
+        light[spot] = np.where(light[spot] > 0.05, np.maximum(light[spot], 0.66), light[spot])
+
+
 def lesion_masks(
     strokes: Strokes,
     plan: Plan,

@@ -74,7 +74,7 @@ def plan_lesions(
     growth = config.faz_growth * severity + rng.normal(0, config.faz_growth_sigma)
     grown = None
     if growth > 0.06:
-        lobes = wobble(rng, 0.10 + 0.10 * severity, (2, 3, 5, 8), len(faz.radius))
+        lobes = wobble(rng, 0.06 + 0.07 * severity, (2, 3, 4, 6, 9), len(faz.radius))
         grown = Outline(faz.centre, faz.radius * np.maximum(1.0, np.exp(growth) * lobes))
     plan = Plan(
         faz=grown,
@@ -200,9 +200,9 @@ def plan_changes(
     for _ in range(plan.tortuous if len(thick) else 0):
         edge = rng.choice(thick)
         step = graph.points[graph.edges[edge, 1]] - graph.points[graph.edges[edge, 0]]
-        along, reach = step / np.hypot(*step), rng.uniform(100, 160)
-        ripples.append(Ripple(middle[edge], reach, along, rng.uniform(7, 11.5), rng.uniform(62, 90)))
-        changes.append(Change("vessel tortuosity", middle[edge], 0.8 * reach, int(graph.tree[edge])))
+        along, reach = step / np.hypot(*step), rng.uniform(75, 120)
+        ripples.append(Ripple(middle[edge], reach, along, rng.uniform(5.5, 9.5), rng.uniform(48, 72)))
+        changes.append(Change("vessel tortuosity", middle[edge], reach, int(graph.tree[edge])))
     venules = np.flatnonzero(visible & (graph.kind == VENULE) & (graph.radius > 5.5))
     for _ in range(plan.beaded if len(venules) else 0):
         edge = rng.choice(venules)

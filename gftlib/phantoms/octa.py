@@ -12,15 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from gftlib.errors import GftError
+from gftlib.phantoms.assembly import bend, planarised
 from gftlib.phantoms.bending import Bend
 from gftlib.phantoms.capillaries import cell_walls, lay_trees, seed_cells
-from gftlib.phantoms.lesion_masks import Lesion, fill_outline, lesion_masks
+from gftlib.phantoms.lesion_masks import Lesion, brighten, fill_outline, lesion_masks
 from gftlib.phantoms.lesions import bead, plan_changes, plan_lesions, remove_capillaries, swell
 from gftlib.phantoms.octa_cohort import ScanSpec, cohort
 from gftlib.phantoms.octa_config import GENERATOR_VERSION, SIZE, OctaConfig
 from gftlib.phantoms.octa_rendering import render
 from gftlib.phantoms.planar import CAPILLARY, SHUNT, TUFT, PlanarGraph
-from gftlib.phantoms.strokes import Strokes, background, bend, planarised, settle
+from gftlib.phantoms.settling import background, settle
+from gftlib.phantoms.strokes import Strokes
 from gftlib.phantoms.truth import VesselGraph
 from gftlib.phantoms.vasculature import Outline, faz_outline, grow_trees
 
@@ -103,6 +105,7 @@ def _try(spec: ScanSpec, config: OctaConfig, attempt: int) -> OctaPhantom | None
         return None
     label, light = drawn
     faz = _faz_region(label, fill_outline(warp(healthy.points(0.7))))
+    brighten(light, bulges)
     lesions = lesion_masks(strokes, plan, changes, bulges, warp, faz, healthy)
     return _finish(spec, config, strokes, (label > 0, light, faz), lesions, scan_rng)
 
@@ -131,7 +134,8 @@ def _brightness(graph: PlanarGraph, rng: np.random.Generator) -> np.ndarray:
     level = 0.34 + 0.055 * (graph.radius - 2.5)
     level = np.where(graph.in_tree(), 0.52 + 0.040 * (graph.radius - 3), level)
     level = np.where(graph.kind == SHUNT, 0.62, np.where(graph.kind == TUFT, 0.60, level))
-    return np.clip(level * np.exp(rng.normal(0, 0.16, len(level)).clip(-0.45, 0.35)), 0.12, 0.92)
+    spread = rng.normal(0, np.where(graph.in_tree(), 0.06, 0.34)).clip(-0.8, 0.55)
+    return np.clip(level * np.exp(spread), 0.10, 0.92)
 
 
 def _faz_region(label: np.ndarray, core: np.ndarray) -> np.ndarray:

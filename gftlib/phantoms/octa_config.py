@@ -33,25 +33,27 @@ class Anatomy(_Frozen):
     faz_shift: float = 22.0
     main_roots: tuple[int, int] = (5, 7)
     later_roots: int = 9
-    head_start: int = 26
+    trunk_steps: tuple[int, int] = (14, 40)
     attractors: int = 1400
     tree_step: float = 13.0
     tree_influence: float = 260.0
     tree_kill: float = 44.0
     tree_inertia: float = 0.9
+    trunk_inertia: float = 2.2
+    wander: float = 0.16
     tip_radius: float = 3.4
-    uptake: float = 0.55
+    uptake: float = 0.40
     uptake_sigma: float = 0.25
     venule_widening: float = 1.12
-    largest_radius: float = 14.0
-    pitch: float = 27.0
-    pitch_sigma: float = 0.27
+    largest_radius: float = 13.0
+    pitch: float = 26.0
+    pitch_sigma: float = 0.32
     capillary_radius: float = 3.1
     capillary_radius_sigma: float = 0.11
     branch_spacing: float = 2.1
     least_angle: float = 45.0
     sprouts: float = 0.155
-    warp: tuple[tuple[float, float], ...] = ((150.0, 14.0), (56.0, 4.0), (24.0, 1.3))
+    warp: tuple[tuple[float, float], ...] = ((150.0, 14.0), (60.0, 6.0), (27.0, 1.9))
 
 
 class Lesions(_Frozen):
@@ -63,7 +65,7 @@ class Lesions(_Frozen):
     faz_growth_sigma: float = 0.10
     microaneurysm_rate: tuple[float, float] = (0.2, 14.0)
     microaneurysm_radius: tuple[float, float] = (4.8, 7.5)
-    tortuosity_rate: tuple[float, float] = (0.25, 2.4)
+    tortuosity_rate: tuple[float, float] = (0.15, 2.4)
     beading_rate: tuple[float, float] = (0.03, 1.6)
     shunt_probability: float = 0.55
     tuft_radius: tuple[float, float] = (42.0, 80.0)
@@ -73,20 +75,37 @@ class Lesions(_Frozen):
 
 
 class Look(_Frozen):
-    """One device: blur, noise, contrast, fall-off and line artefacts of the 304-grid image."""
+    """One device: blur, noise, contrast, fall-off and line artefacts of the 304-grid image.
+
+    Attributes:
+        psf: Blur, pixels.
+        speckle: Relative strength of multiplicative speckle.
+        grain: Size of a speckle, pixels.
+        haze: Even background of perfused tissue.
+        texture: Capillaries out of focus.
+        projection: Superficial vessels.
+        floor: Level of the noise where nothing flows.
+        contrast: Gain.
+        gamma: Exponent.
+        vignette: Loss at the corners.
+        line_jitter: Relative gain of single lines.
+        motion_rate: Motion lines a scan.
+        shadow_rate: Shadows a scan.
+    """
 
     psf: float
     speckle: float
-    texture: float
+    grain: float
     haze: float
+    texture: float
+    projection: float
+    floor: float
     contrast: float
     gamma: float
     vignette: float
-    projection: float
     line_jitter: float
     motion_rate: float
     shadow_rate: float
-    read_noise: float
 
 
 class Cohort(_Frozen):
@@ -107,12 +126,12 @@ class Cohort(_Frozen):
 
 
 LOOK_A = Look(
-    psf=0.55, speckle=0.30, texture=0.20, haze=0.16, contrast=1.0, gamma=0.85, vignette=0.22, projection=0.10,
-    line_jitter=0.035, motion_rate=1.2, shadow_rate=0.5, read_noise=0.030,
+    psf=0.50, speckle=0.26, grain=0.45, haze=0.10, texture=0.11, projection=0.08, floor=0.045, contrast=1.25,
+    gamma=1.0, vignette=0.20, line_jitter=0.03, motion_rate=1.0, shadow_rate=0.45,
 )  # fmt: skip
 LOOK_B = Look(
-    psf=0.85, speckle=0.42, texture=0.15, haze=0.08, contrast=1.25, gamma=1.10, vignette=0.42,
-    projection=0.16, line_jitter=0.06, motion_rate=2.4, shadow_rate=0.9, read_noise=0.020,
+    psf=0.80, speckle=0.38, grain=0.60, haze=0.06, texture=0.09, projection=0.14, floor=0.030, contrast=1.7,
+    gamma=1.25, vignette=0.42, line_jitter=0.06, motion_rate=2.2, shadow_rate=0.9,
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import gaussian_filter
 
 from gftlib.phantoms.octa_config import FACTOR, SCAN_SIZE, Look
 
@@ -15,17 +15,18 @@ def shrink(image: np.ndarray) -> np.ndarray:
 
 def _clouds(rng: np.random.Generator, cells: int) -> np.ndarray:
     """Return a (304, 304) smooth random field of unit variance with about ``cells`` blobs across."""
-    coarse = rng.normal(0, 1, (cells + 3, cells + 3))
-    field = zoom(coarse, SCAN_SIZE / cells, order=3)[:SCAN_SIZE, :SCAN_SIZE]
+    centre = (np.arange(cells + 4) - 1.5) / cells
+    basis = np.exp(-0.5 * ((np.linspace(0, 1, SCAN_SIZE)[:, None] - centre) * cells / 0.7) ** 2)
+    field = basis @ rng.normal(0, 1, (cells + 4, cells + 4)) @ basis.T
     return (field - field.mean()) / field.std()
 
 
-def _fibres(rng: np.random.Generator) -> np.ndarray:
-    """Return fine unresolved capillary texture: band-passed noise, rectified, unit mean."""
-    noise = rng.normal(0, 1, (SCAN_SIZE, SCAN_SIZE))
-    band = gaussian_filter(noise, 0.9) - gaussian_filter(noise, 2.0)
-    band = np.maximum(band / band.std() + 0.3, 0)
-    return band / band.mean()
+def _unresolved(bed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return capillaries out of focus, unit mean: this eye's own bed, turned and flipped, at two depths."""
+    turned = np.rot90(bed, rng.integers(1, 4))
+    other = np.roll(bed[::-1].T, rng.integers(40, 260, 2), axis=(0, 1))
+    total = turned + other
+    return total / total.mean()
 
 
 def render(
@@ -44,29 +45,28 @@ def render(
         (304, 304) uint8.
     """
     flow = shrink(light)
-    perfusion = gaussian_filter(shrink(label.astype(np.float32)), 6.0)
-    perfusion = np.clip(perfusion / 0.30, 0.0, 1.15)
-    local = np.exp(0.16 * _clouds(rng, 9))
-    # Superficial vessels project into the deep slab; this eye's own larger vessels, mirrored, stand in for
-    # them.
-    above = gaussian_filter(
-        np.roll(shrink(large.astype(np.float32))[::-1], rng.integers(-25, 26), axis=0), 1.6
-    )
+    density = shrink(label.astype(np.float32))
+    # Tissue between capillaries is perfused too; wide gaps (FAZ, drop-out) are not.
+    perfusion = np.clip((gaussian_filter(density, 3.0) - 0.06) / 0.20, 0.0, 1.0)
+    bed = np.where(shrink(large.astype(np.float32)) > 0, 0.15, density)
+    # Superficial vessels project into the deep slab; this eye's own larger ones, mirrored, stand in for them.
+    shallow = np.roll(shrink(large.astype(np.float32))[::-1], rng.integers(-25, 26), axis=0)
     signal = (
-        look.haze * perfusion * local
-        + look.texture * perfusion * _fibres(rng)
-        + look.projection * above * np.minimum(perfusion, 1)
-        + flow * np.exp(0.10 * _clouds(rng, 16))
+        look.haze * perfusion * np.exp(0.15 * _clouds(rng, 8))
+        + look.texture * perfusion * _unresolved(bed, rng)
+        + look.projection * gaussian_filter(shallow, 1.6) * perfusion
+        + flow * np.exp(0.12 * _clouds(rng, 18))
     )
     signal = gaussian_filter(signal, look.psf)
     shape = 1 / look.speckle**2
-    speckle = gaussian_filter(rng.gamma(shape, 1 / shape, signal.shape), 0.35)
-    image = (signal + 0.035) * speckle + look.read_noise * np.abs(rng.normal(0, 1, signal.shape))
+    speckle = gaussian_filter(rng.gamma(shape, 1 / shape, signal.shape), look.grain)
+    speckle = 1 + (speckle - 1) * look.speckle / max(speckle.std(), 1e-6)
+    noise = gaussian_filter(rng.normal(0, 1, signal.shape), look.grain)
+    image = signal * speckle + look.floor * np.exp(0.5 * noise / noise.std())
     image *= _lines(look, rng) * _shade(look, rng)
-    image = np.maximum(image, 0) ** look.gamma * look.contrast
+    image = look.contrast * np.maximum(image, 0) ** look.gamma
     # A soft shoulder: bright vessels saturate gradually, as detectors and viewers do.
-    level = 255 * np.tanh(1.25 * image)
-    return np.clip(np.rint(level), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(255 * np.tanh(image)), 0, 255).astype(np.uint8)
 
 
 def _lines(look: Look, rng: np.random.Generator) -> np.ndarray:

@@ -13,7 +13,7 @@ from gftlib.phantoms.drawing import smooth_noise
 Field = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scan:
     """One image with its exact instances.
 

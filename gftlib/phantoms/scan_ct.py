@@ -112,7 +112,8 @@ def _tumors(rng: np.random.Generator, liver: Organ) -> list[Organ]:
 def _section(organ: Organ, z: float, y: Field, x: Field) -> Field | None:
     """Return the radius relative to the organ's section at height z, None if it is not met."""
     left = 1 - ((z - organ.z) / organ.rz) ** 2
-    if left <= 0.02:
+    # A sliver would be seen but have no mask, and be asked for as if it were not there.
+    if left <= 0.15:
         return None
     shrink = float(np.sqrt(left))
     return level(y, x, organ.y, organ.x, organ.ry * shrink, organ.rx * shrink)

@@ -90,7 +90,7 @@ def _anatomy(z: float, y: Field, x: Field, folds: tuple[Field, ...], swelling: f
     parts = {"head": head, "skull": skull, "brain": brain}
     for side, name in ((-1, "left"), (1, "right")):
         far = np.full_like(y, 9)
-        if size > 0.25:
+        if size > 0.35:
             front = level(y, x, -0.12, 0.10 * side, 0.20 * size, 0.060 * size, 0.30 * side)
             back = level(y, x, 0.14, 0.12 * side, 0.21 * size, 0.065 * size, -0.35 * side)
             far = np.minimum(front, back)
@@ -115,7 +115,7 @@ def _lesions(
 ) -> dict[str, np.ndarray]:
     height, cy, cx, radius = seat
     left = 1 - ((z - height) / (radius * 0.9)) ** 2
-    if disease == "none" or left <= 0.05:
+    if disease == "none" or left <= 0.25:
         return {}
     radius *= float(np.sqrt(left))
     far = level(y, x, cy, cx, radius, radius * 0.85)

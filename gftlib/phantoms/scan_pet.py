@@ -61,7 +61,7 @@ def _lesions(rng: np.random.Generator) -> list[tuple[float, ...]]:
         cy, cx = uniform(rng, -0.55, 0.62), uniform(rng, -0.32, 0.32)
         if any(np.hypot(cy - other[0], cx - other[1]) < 0.35 for other in found):
             continue
-        radius = uniform(rng, 0.06, 0.13)
+        radius = uniform(rng, 0.075, 0.14)
         depth = uniform(rng, 0.35, 0.65) if k == 0 else uniform(rng, 0.2, 0.8)
         found.append((cy, cx, depth, radius, radius * uniform(rng, 0.75, 1.25), 0.45, uniform(rng, 0.6, 1.0)))
     return found
@@ -70,7 +70,7 @@ def _lesions(rng: np.random.Generator) -> list[tuple[float, ...]]:
 def _section(blob: tuple[float, ...], depth: float, y: Field, x: Field) -> Field | None:
     cy, cx, d, ry, rx, rd, _ = blob
     left = 1 - ((depth - d) / rd) ** 2
-    if left <= 0.05:
+    if left <= 0.4:
         return None
     shrink = float(np.sqrt(left))
     return level(y, x, cy, cx, ry * shrink, rx * shrink)

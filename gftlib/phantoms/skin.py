@@ -8,6 +8,7 @@ saw them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -181,7 +182,7 @@ def as_data(
         folder: Where to keep the drawn images for the next call; None keeps them in memory alone.
 
     Returns:
-        The data; ``labels`` are the recorded expressions, ``captions`` the neutral captions.
+        The data; ``labels`` are the recorded expressions, ``truth`` the drawn ones.
     """
     specs = cohort(n, seed, config)
 
@@ -195,8 +196,9 @@ def as_data(
 
     images, captions = drawn_once(folder, f"skin-{config.config_hash()[:12]}-{n}-{seed}", draw)
     the_task = task(prompt, name="skin-phantom")
-    labels = np.array(
-        [[s.recorded[e.criterion] == e.label for e in EXPRESSIONS] for s in specs], dtype=np.uint8
+    labels, truth = (
+        np.array([[held(s)[e.criterion] == e.label for e in EXPRESSIONS] for s in specs], dtype=np.uint8)
+        for held in (attrgetter("recorded"), attrgetter("drawn"))
     )
     return ClassConceptData(
         task=the_task,
@@ -206,4 +208,5 @@ def as_data(
         texts=[[(the_task.prompts[h], int(h)) for h in np.flatnonzero(row)] for row in labels],
         images=images,
         captions=captions,
+        truth=truth,
     )

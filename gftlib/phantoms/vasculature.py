@@ -124,35 +124,53 @@ def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees
     main = int(rng.integers(config.main_roots[0], config.main_roots[1] + 1))
     points, heading = _roots(config, main, rng)
     later, later_heading = _roots(config, config.later_roots, rng)
-    parent, tree = np.full(len(points), -1), np.arange(len(points))
+    length = rng.integers(config.trunk_steps[0], config.trunk_steps[1] + 1, main)
+    parent, tree, children = np.full(main, -1), np.arange(main), np.zeros(main, dtype=int)
     low, high = -config.margin, SIZE + config.margin
     attractors = rng.uniform(low, high, (config.attractors, 2))
     attractors = attractors[faz.ratio(attractors) > 1.25]
+    tips = np.arange(main)
     for turn in range(220):
-        if turn == config.head_start:
+        trunks = turn < length.max()
+        if turn == length.max():
             free = cKDTree(points).query(later)[0] > 1.8 * config.tree_kill
             points, heading = np.vstack([points, later[free]]), np.vstack([heading, later_heading[free]])
             parent = np.append(parent, np.full(free.sum(), -1))
             tree = np.append(tree, tree.max() + 1 + np.arange(free.sum()))
-        distance, nearest = cKDTree(points).query(attractors, distance_upper_bound=config.tree_influence)
+            children = np.append(children, np.zeros(free.sum(), dtype=int))
+        # No fans: a node branches once, and not beside another branch.
+        single = (children == 1) & (children[parent] < 2)
+        able = np.flatnonzero((children == 0) | single)
+        distance, nearest = cKDTree(points[able]).query(attractors, distance_upper_bound=config.tree_influence)
         felt = np.isfinite(distance)
-        if not felt.any():
-            continue
+        near, toward = able[nearest[felt]], attractors[felt]
+        toward = _unit(toward - points[near])
+        ahead = np.sum(toward * heading[near], axis=1) > -0.2
+        near, toward = near[ahead], toward[ahead]
         pull = np.zeros_like(points)
-        np.add.at(pull, nearest[felt], _unit(attractors[felt] - points[nearest[felt]]))
-        growing = np.unique(nearest[felt])
-        direction = _unit(pull[growing]) + config.tree_inertia * heading[growing]
-        direction = _unit(_unit(direction) + rng.normal(0, 0.16, direction.shape))
+        np.add.at(pull, near, toward)
+        # The main vessels reach into the frame before they branch.
+        growing = tips[length > turn] if trunks else np.unique(near)
+        inertia = config.trunk_inertia if trunks else config.tree_inertia
+        direction = _unit(pull[growing]) + inertia * heading[growing]
+        outward = _unit(points[growing] - faz.centre)
+        direction += np.clip(2.2 - faz.ratio(points[growing]), 0, 1)[:, None] * outward
+        direction = _unit(_unit(direction) + rng.normal(0, config.wander, direction.shape))
         fresh = points[growing] + config.tree_step * direction
         ratio = faz.ratio(fresh)
-        near = ratio < 1.12
-        fresh[near] = faz.centre + (fresh[near] - faz.centre) * (1.12 / ratio[near])[:, None]
-        clear = cKDTree(points).query(fresh)[0] > 0.55 * config.tree_step
-        fresh, growing = fresh[clear], growing[clear]
+        inside = ratio < 1.15
+        fresh[inside] = faz.centre + (fresh[inside] - faz.centre) * (1.15 / ratio[inside])[:, None]
+        if trunks:
+            tips = np.where(length > turn, len(points) - 1 + np.cumsum(length > turn), tips)
+        else:
+            clear = cKDTree(points).query(fresh)[0] > 0.55 * config.tree_step
+            fresh, growing = fresh[clear], growing[clear]
         if not len(fresh):
-            continue
+            break
         heading = np.vstack([heading, _unit(fresh - points[growing])])
         points = np.vstack([points, fresh])
+        np.add.at(children, growing, 1)
+        children = np.append(children, np.zeros(len(growing), dtype=int))
         parent, tree = np.append(parent, growing), np.append(tree, tree[growing])
         gap = cKDTree(points).query(attractors)[0]
         attractors = attractors[gap > config.tree_kill]
