@@ -8,7 +8,7 @@ melanoma, or "atelectasis left lower lobe". The readers of the public sets and t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -165,6 +165,8 @@ class ClassConceptData:
         captions: For each sample a neutral caption that names no combination (phantoms only), else empty.
         boxes: ``(combination index, box)`` pairs of each sample, boxes xyxy in unit coordinates; or empty.
         notes: What the reader skipped or corrected, one line each.
+        truth: Phantoms only: what is really drawn, shaped like ``labels``. Labels are as fallible as readers;
+            ``truth`` scored against them is the ceiling of any method.
 
     Raises:
         InputError: If shapes or values disagree; the message names the shape or the row.
@@ -178,11 +180,15 @@ class ClassConceptData:
     images: Images
     captions: Sequence[str] = ()
     boxes: Sequence[Sequence[tuple[int, Box]]] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    truth: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Refuse shapes and values that do not agree."""
-        _check_labels(self.task, self.labels)
+        for matrix in (self.labels, *(() if self.truth is None else (self.truth,))):
+            _check_labels(self.task, matrix)
+        if self.truth is not None and self.truth.shape != self.labels.shape:
+            raise InputError(f"truth has shape {self.truth.shape}, labels {self.labels.shape}")
         n = len(self.labels)
         for name in ("subjects", "split"):
             values = getattr(self, name)
@@ -239,6 +245,7 @@ class ClassConceptData:
             images=images[chosen] if isinstance(images, np.ndarray) else lambda i: images(int(chosen[i])),
             captions=[self.captions[i] for i in chosen] if self.captions else (),
             boxes=[self.boxes[i] for i in chosen] if self.boxes else (),
+            truth=None if self.truth is None else self.truth[chosen],
         )
 
     def counts(self, split: str | None = None) -> dict[str, int]:

@@ -89,6 +89,8 @@ def test_data_counts_subset_and_images():
     assert part.subjects.tolist() == ["c", "a"]
     assert np.array_equal(part.image(0), whole.images[2])
     assert part.texts[1] == whole.texts[0]
+    assert part.truth is None
+    assert data(truth=whole.labels).subset(np.array([1])).truth.tolist() == [[0, 1, 1, 0, 0]]
 
 
 def test_images_may_be_loaded_one_by_one_and_a_subset_asks_for_the_right_one():
@@ -119,6 +121,7 @@ def test_images_may_be_loaded_one_by_one_and_a_subset_asks_for_the_right_one():
         ({"texts": [[("even colour", 1)], [], []]}, "sample 0: the sentence 'even colour'"),
         ({"captions": ["one"]}, "captions has 1 entries"),
         ({"images": np.zeros((3, 4, 4))}, "float64"),
+        ({"truth": np.array([[1, 0, 1, 0, 0]], np.uint8)}, r"truth has shape \(1, 5\), labels \(3, 5\)"),
     ],
 )
 def test_bad_data_is_refused(changes, message):

@@ -145,14 +145,15 @@ def test_reports_hold_each_finding_once():
 
 
 def test_data_agree_with_the_cohort_and_captions_are_neutral(tmp_path):
-    data = chest.as_data(20, seed=2, normals=2, folder=tmp_path)
-    specs = chest.cohort(20, seed=2, normals=2)
+    data = chest.as_data(12, seed=2, normals=2, folder=tmp_path)
+    specs = chest.cohort(12, seed=2, normals=2)
     assert data.task.name == "chest-phantom"
     assert [tuple(np.flatnonzero(row)) for row in data.labels] == [spec.recorded for spec in specs]
+    assert [tuple(np.flatnonzero(row)) for row in data.truth] == [spec.drawn for spec in specs]
     forbidden = ("heart", "cardi", "effusion", "pleura", "atelecta", "consolid", "costo", "fluid", "lobe")
     for caption in data.captions:
         assert not any(word in caption.lower() for word in forbidden)
-    memory = chest.as_data(20, seed=2, normals=2)
+    memory = chest.as_data(12, seed=2, normals=2)
     assert memory.boxes == data.boxes
     assert memory.captions == data.captions
     assert np.array_equal(memory.images, data.images)

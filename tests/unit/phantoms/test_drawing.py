@@ -11,13 +11,13 @@ from gftlib.phantoms import drawing
 
 
 @settings(deadline=None, max_examples=10)
-@given(st.integers(0, 1000), st.sampled_from([3, 8, 40]))
+@given(st.integers(0, 1000), st.sampled_from([6, 10]))
 def test_smooth_noise_is_standardised_and_smoother_with_fewer_cells(seed, cells):
     field = drawing.smooth_noise(np.random.default_rng(seed), 96, cells)
     assert field.shape == (96, 96)
     assert abs(field.mean()) < 1e-3
     assert abs(field.std() - 1) < 1e-3
-    finer = drawing.smooth_noise(np.random.default_rng(seed), 96, 2 * cells)
+    finer = drawing.smooth_noise(np.random.default_rng(seed), 96, 4 * cells)
     assert np.abs(np.diff(finer, axis=0)).mean() > np.abs(np.diff(field, axis=0)).mean()
 
 

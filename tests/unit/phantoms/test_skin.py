@@ -114,9 +114,10 @@ def test_every_expression_is_drawn_where_its_mask_says(criterion, label):
 
 
 def test_labels_follow_what_is_on_record_and_captions_name_no_expression():
-    data = skin.as_data(24, seed=2)
+    data = skin.as_data(14, seed=2)
     assert data.task.name == "skin-phantom"
-    specs = skin.cohort(24, seed=2)
+    specs = skin.cohort(14, seed=2)
+    assert np.array_equal(data.truth.sum(axis=0), data.labels.sum(axis=0))
     for row, spec in zip(data.labels, specs, strict=True):
         held = {
             (data.task.combinations[h].group, data.task.combinations[h].concept) for h in np.flatnonzero(row)
@@ -136,7 +137,7 @@ def test_labels_follow_what_is_on_record_and_captions_name_no_expression():
     )
     for caption in data.captions:
         assert not any(word in caption.lower() for word in forbidden)
-    assert len(set(data.captions)) > 20
+    assert len(set(data.captions)) > 11
     assert np.array_equal(data.image(3), skin.generate(specs[3]).image)
 
 
