@@ -45,8 +45,8 @@ def real_size(seed: int) -> GraphTensors:
     return GraphTensors(x, edges, int(rng.integers(3)))
 
 
-def _step(model: nn.Module) -> Callable[[object, torch.Tensor], None]:
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+def _step(model: nn.Module, fused: bool) -> Callable[[object, torch.Tensor], None]:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=fused)
 
     def step(batch: object, y: torch.Tensor) -> None:
         optimizer.zero_grad()
@@ -67,7 +67,7 @@ def _row(name: str, config: StagingConfig, graphs: list[GraphTensors], target: s
         ours, theirs = model(collate(chunks[0])), peer(next(iter(loader)))
     difference = float((ours - theirs).abs().max() / theirs.abs().max())
     model.train(), peer.train()
-    our_step, peer_step = _step(model), _step(peer)
+    our_step, peer_step = _step(model, True), _step(peer, False)
 
     def our_epoch() -> None:
         for chunk in chunks:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,12 +112,15 @@ def collate(graphs: Sequence[GraphTensors]) -> GraphBatch:
         if graph.x.keys() != first.x.keys() or graph.edges.keys() != first.edges.keys():
             raise InputError(f"graph {index} of the batch has other node types or relations than the first")
     counts = {name: tuple(len(graph.x[name]) for graph in graphs) for name in first.x}
-    starts = {name: np.concatenate([[0], np.cumsum(sizes)]).tolist() for name, sizes in counts.items()}
+    starts = {name: [0, *accumulate(sizes)][:-1] for name, sizes in counts.items()}
     edges, adjacency = {}, {}
     for relation in first.edges:
         source, target = starts[relation[0]], starts[relation[2]]
-        shifts = torch.tensor([source[: len(graphs)], target[: len(graphs)]])
-        edges[relation] = torch.cat([g.edges[relation] + shifts[:, [i]] for i, g in enumerate(graphs)], 1)
+        pairs = [graph.edges[relation] for graph in graphs]
+        sizes = torch.tensor([part.shape[1] for part in pairs])
+        edges[relation] = torch.cat(pairs, 1) + torch.repeat_interleave(
+            torch.tensor([source, target]), sizes, 1
+        )
         rows = [graph.adjacency[relation] for graph in graphs]
         adjacency[relation] = Adjacency(
             Rows.stack([row.incoming for row in rows], source),

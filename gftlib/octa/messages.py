@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
@@ -23,9 +22,9 @@ class Rows:
     """Edges grouped by the node at one end (compressed sparse rows).
 
     Args:
-        offsets: (N + 1,) int64, where each node's edges start.
-        other: (E,) int64, the node at the other end, in row order.
-        edge: (E,) int64, the position of the edge in the relation's ``(2, E)`` table, in row order.
+        offsets: (N + 1,) int32, where each node's edges start.
+        other: (E,) int32, the node at the other end, in row order.
+        edge: (E,) int32, the position of the edge in the relation's ``(2, E)`` table, in row order.
         inverse_degree: (E,) float32, 1 / number of edges of the *target* node, in row order.
     """
 
@@ -37,12 +36,15 @@ class Rows:
     @staticmethod
     def stack(rows: Sequence[Rows], starts: Sequence[int]) -> Rows:
         """Join the rows of several graphs; ``starts`` shifts the nodes at the other end, graph by graph."""
-        before = np.concatenate([[0], np.cumsum([len(row.edge) for row in rows])]).tolist()
-        offsets = [row.offsets[:-1] + shift for row, shift in zip(rows, before, strict=False)]
+        edges = torch.tensor([len(row.edge) for row in rows])
+        nodes = torch.tensor([len(row.offsets) - 1 for row in rows])
+        before = (edges.cumsum(0) - edges).int()
+        ends = torch.cat([row.offsets[1:] for row in rows]) + torch.repeat_interleave(before, nodes)
+        shifts = torch.tensor(starts, dtype=torch.int32)
         return Rows(
-            torch.cat([*offsets, torch.tensor([before[-1]])]),
-            torch.cat([row.other + shift for row, shift in zip(rows, starts, strict=False)]),
-            torch.cat([row.edge + shift for row, shift in zip(rows, before, strict=False)]),
+            torch.cat([torch.zeros(1, dtype=torch.int32), ends]),
+            torch.cat([row.other for row in rows]).add_(torch.repeat_interleave(shifts, edges)),
+            torch.cat([row.edge for row in rows]).add_(torch.repeat_interleave(before, edges)),
             torch.cat([row.inverse_degree for row in rows]),
         )
 
@@ -68,9 +70,9 @@ class Adjacency:
 
         def rows(ends: Tensor, others: Tensor, size: int) -> Rows:
             order = torch.argsort(ends, stable=True)
-            offsets = torch.zeros(size + 1, dtype=torch.int64)
+            offsets = torch.zeros(size + 1, dtype=torch.int32)
             offsets[1:] = torch.bincount(ends, minlength=size).cumsum(0)
-            return Rows(offsets, others[order], order, inverse[order])
+            return Rows(offsets, others[order].int(), order.int(), inverse[order])
 
         return Adjacency(rows(target, source, targets), rows(source, target, sources))
 

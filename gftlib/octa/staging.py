@@ -162,7 +162,7 @@ class StagingGNN(nn.Module):
         self.layers = nn.ModuleList(SAGELayer(size, used, config.aggregation) for _ in range(config.layers))
         self.after = nn.ModuleDict({name: _mlp(size, config.after, config) for name in NODE_TYPES})
         self.activation = ACTIVATIONS[config.activation]()
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = _Dropout(config.dropout)
         self.pooled = NODE_TYPES if config.pool_faz else NODE_TYPES[:2]
         inputs = sum(widths[name] for name in self.pooled) if config.pool_input else 0
         width = len(config.pooling) * (size * len(self.pooled) + inputs)
@@ -188,8 +188,8 @@ class StagingGNN(nn.Module):
         x = batch.x if x is None else x
         nodes = {name: self.before[name](x[name]) for name in NODE_TYPES}
         for layer in self.layers:
-            change = layer(nodes, batch, edge_weight or {})
-            nodes = {name: self.dropout(self.activation(nodes[name] + change[name])) for name in NODE_TYPES}
+            received = layer(nodes, batch, edge_weight or {})
+            nodes = {name: self.dropout(self.activation(values)) for name, values in received.items()}
         parts = [self._pool(self.after[name](nodes[name]), batch.counts[name]) for name in self.pooled]
         if self.config.pool_input:
             parts += [self._pool(x[name], batch.counts[name]) for name in self.pooled]
@@ -228,8 +228,12 @@ class SAGELayer(nn.Module):
     def forward(
         self, nodes: Mapping[str, Tensor], batch: GraphBatch, edge_weight: Mapping[Relation, Tensor]
     ) -> dict[str, Tensor]:
-        """Return what each node type receives, (N_t, size)."""
-        out = {name: self.root[name](values) for name, values in nodes.items()}
+        """Return each node with what it receives, (N_t, size) by type, before the activation."""
+        # One product does both the residual and the root's map.
+        root = {name: _plus_identity(linear.weight) for name, linear in self.root.items()}
+        out = {
+            name: torch.addmm(self.root[name].bias, values, root[name].T) for name, values in nodes.items()
+        }
         for relation, linear in zip(self.relations, self.neighbour, strict=True):
             source, _, target = relation
             adjacency, weight = batch.adjacency[relation], edge_weight.get(relation)
@@ -241,6 +245,18 @@ class SAGELayer(nn.Module):
                 mean = mean_of_neighbours(nodes[source], adjacency, weight)
                 out[target] = torch.addmm(out[target], mean, linear.weight.T, alpha=self.share[target])
         return out
+
+
+class _Dropout(nn.Dropout):
+    """Dropout from 16 random bits a unit: torch's own draw of a float was a third of a training step."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return values
+        words = torch.empty(-(-values.numel() // 4), dtype=torch.int64, device=values.device)
+        bits = words.random_(-(2**63), None).view(torch.int16)[: values.numel()].view(values.shape)
+        kept = bits >= round(self.p * 2**16) - 2**15
+        return values * kept.to(values.dtype).mul_(1 / (1 - self.p))
 
 
 class _NodeNorm(nn.BatchNorm1d):
@@ -261,5 +277,10 @@ def _mlp(width: int, layers: int, config: StagingConfig, normalize: bool = True)
         parts.append(nn.Linear(width if index == 0 else config.hidden, config.hidden))
         if normalize:
             parts.append(_NodeNorm(config.hidden))
-        parts += [ACTIVATIONS[config.activation](), nn.Dropout(config.dropout)]
+        parts += [ACTIVATIONS[config.activation](), _Dropout(config.dropout)]
     return nn.Sequential(*parts)
+
+
+def _plus_identity(weight: Tensor) -> Tensor:
+    """Add the residual connection to a square weight."""
+    return weight + torch.eye(len(weight), dtype=weight.dtype, device=weight.device)
