@@ -210,8 +210,10 @@ _TAGS = {
     BoxFormat.QWEN2_VL: ("<|object_ref_start|>", "<|object_ref_end|>", "<|box_start|>", "<|box_end|>"),
 }
 _NUMBER = r"(?<![A-Za-z_\d.])[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
-_QUAD = re.compile(rf"[\s\[(]*{_NUMBER}(?:[\s,;()\[\]]+{_NUMBER}){{3}}(?![\d.]*\d)")
-_BARE = re.compile(rf"[\[(][\s\[(]*{_NUMBER}(?:[\s,;()\[\]]+{_NUMBER}){{3}}[\s,]*[\])]")
+# Bounded gaps: a text of nothing but brackets must not take quadratic time.
+_FOUR = rf"[\s\[(]{{0,8}}{_NUMBER}(?:[\s,;()\[\]]{{1,8}}{_NUMBER}){{3}}"
+_QUAD = re.compile(rf"{_FOUR}(?![\d.]*\d)")
+_BARE = re.compile(rf"[\[(]{_FOUR}[\s,]{{0,8}}[\])]")
 _TAG = re.compile(r"<(/?)(ref|box)>|<\|(object_ref|box)_(start|end)\|>")
 _OBJECT = re.compile(r"\{[^{}]*(?:\}|$)")
 _KEY = re.compile(r"""[{,]\s*["']?(?:bbox_2d|bbox|box)["']?\s*[:=]([\s,;()\[\]\d.eE+-]*)""")
@@ -232,8 +234,7 @@ def parse_boxes(text: str, fmt: BoxFormat | str, size: Size = None, **resize: in
         **resize: ``min_pixels`` and ``max_pixels`` of `frame`.
 
     Returns:
-        The boxes in the order of the text, their names, and the rejected candidates by reason:
-        ``"not four numbers"``, ``"out of range"``, ``"empty"``.
+        The boxes in the order of the text, their names, and how many candidates were rejected and why.
     """
     edges = frame(fmt, size, **resize)
     candidates = _tagged(text) or _objects(text) or [(None, bare.group()) for bare in _BARE.finditer(text)]

@@ -194,6 +194,12 @@ def test_no_text_breaks_the_parser_and_all_boxes_are_good(text: str) -> None:
         assert np.all(result.boxes[:, :2] < result.boxes[:, 2:])
 
 
+@pytest.mark.parametrize("text", ["(", "[ ", "<box>(1,", '{"bbox_2d":[', "<ref>", "9", "(1,2),(3"])
+def test_a_degenerate_text_of_any_length_is_read_in_linear_time(text: str) -> None:
+    # quadratic patterns took minutes here, which a test run would show
+    assert len(parse_boxes(text * 20_000, "qwen_vl").boxes) in (0, 20_000)
+
+
 @settings(deadline=None, max_examples=300)
 @given(st.integers(1, 4000), st.integers(1, 4000), st.sampled_from([(3136, 1003520), (3136, 12845056)]))
 def test_smart_resize_is_the_processors(height: int, width: int, limits: tuple[int, int]) -> None:
