@@ -60,8 +60,10 @@ def _row(name: str, config: StagingConfig, graphs: list[GraphTensors], target: s
     torch.manual_seed(0)
     model = StagingGNN(config)
     peer = PygStaging(model)
-    loader = DataLoader([to_hetero(graph) for graph in graphs], batch_size=config.batch_size)
-    chunks = [graphs[i : i + config.batch_size] for i in range(0, len(graphs), config.batch_size)]
+    loader = DataLoader([to_hetero(graph) for graph in graphs], batch_size=config.recipe.batch_size)
+    chunks = [
+        graphs[i : i + config.recipe.batch_size] for i in range(0, len(graphs), config.recipe.batch_size)
+    ]
     model.eval(), peer.eval()
     with torch.no_grad():
         ours, theirs = model(collate(chunks[0])), peer(next(iter(loader)))

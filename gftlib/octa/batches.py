@@ -7,6 +7,7 @@ together with the transpose, worked out once a graph.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -60,6 +61,15 @@ class GraphTensors:
             relation: Adjacency.of(pairs, len(self.x[relation[0]]), len(self.x[relation[2]]))
             for relation, pairs in self.edges.items()
         }
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of features, edges and stage."""
+        digest = hashlib.sha256(str(self.y).encode())
+        for key, values in [*sorted(self.x.items()), *sorted(self.edges.items())]:
+            digest.update(f"{key}{tuple(values.shape)}".encode())
+            digest.update(np.ascontiguousarray(values.numpy()))
+        return digest.digest()
 
 
 @dataclass(frozen=True)

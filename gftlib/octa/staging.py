@@ -12,7 +12,7 @@ their sum or mean, so they are one linear map here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
@@ -21,6 +21,7 @@ from torch.nn.functional import batch_norm
 
 from gftlib.errors import InputError, did_you_mean
 from gftlib.octa.batches import NODE_TYPES, RELATIONS, WIDTHS, GraphBatch, Relation
+from gftlib.octa.fitting import Recipe
 from gftlib.octa.messages import mean_of_neighbours
 
 STAGES = ("healthy", "NPDR", "PDR")
@@ -30,7 +31,7 @@ Pooling = Literal["sum", "mean", "max"]
 
 @dataclass(frozen=True)
 class StagingConfig:
-    """Shape and training of the staging network; the default is the preset ``split2``, the paper's pooling.
+    """Shape and recipe of the staging network; the default is the preset ``split2``, the paper's pooling.
 
     Args:
         hidden: Width of every hidden layer.
@@ -46,12 +47,7 @@ class StagingConfig:
         dropout: Share of hidden units dropped in training.
         pool_faz: Whether the FAZ node has a pooled vector of its own.
         pool_input: Whether the pooled input features join the pooled hidden ones.
-        batch_size: Graphs in a step.
-        epochs: Passes over the training fold.
-        lr: Learning rate of AdamW, times ``decay`` after each epoch.
-        weight_decay: Weight decay of AdamW.
-        decay: Factor of the exponential schedule.
-        label_smoothing: Mass moved from the true stage to all three.
+        recipe: How it is trained.
     """
 
     hidden: int = 32
@@ -66,12 +62,7 @@ class StagingConfig:
     dropout: float = 0.1
     pool_faz: bool = True
     pool_input: bool = True
-    batch_size: int = 8
-    epochs: int = 100
-    lr: float = 0.003892
-    weight_decay: float = 0.007969
-    decay: float = 0.95
-    label_smoothing: float = 0.0
+    recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
         """Refuse unknown names and sizes that no network has."""
@@ -82,7 +73,7 @@ class StagingConfig:
             raise InputError(f"no activation {self.activation!r}{did_you_mean(self.activation, ACTIVATIONS)}")
         if not self.pooling or not set(self.pooling) <= set(get_args(Pooling)):
             raise InputError(f"pooling is {self.pooling!r}; give one or more of sum, mean, max")
-        for name in ("hidden", "before", "head", "batch_size", "epochs"):
+        for name in ("hidden", "before", "head"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.layers < 0 or self.after < 0 or not 0 <= self.dropout < 1:
@@ -93,7 +84,7 @@ class StagingConfig:
 # name `head` 4, 4 and 2, which the code does not pass on: its own default, 3, is what ran. Its label
 # smoothing (a Gaussian over the stages, by mistake over the batch too) moves about as much mass as 0.1 here.
 PRESETS = {
-    "split2": StagingConfig(label_smoothing=0.1),
+    "split2": StagingConfig(recipe=Recipe(label_smoothing=0.1)),
     "split3": StagingConfig(
         hidden=64,
         layers=2,
@@ -105,9 +96,7 @@ PRESETS = {
         dropout=0.4,
         pool_faz=False,
         pool_input=False,
-        batch_size=32,
-        lr=0.009027,
-        weight_decay=0.004087,
+        recipe=Recipe(batch_size=32, lr=0.009027, weight_decay=0.004087),
     ),
     "split5": StagingConfig(
         hidden=64,
@@ -119,9 +108,7 @@ PRESETS = {
         dropout=0.4,
         pool_faz=False,
         pool_input=False,
-        batch_size=32,
-        lr=0.003139,
-        weight_decay=0.006237,
+        recipe=Recipe(batch_size=32, lr=0.003139, weight_decay=0.006237),
     ),
 }
 
