@@ -24,12 +24,12 @@ from chat_server import ChatServer
 from PIL import Image
 from pydantic import BaseModel, ValidationError
 
-from gftlib.batches import run_batches
-from gftlib.endpoint import Endpoint, EndpointError, Settings
+from gftlib.endpoint.batch_jobs import run_batches
+from gftlib.endpoint.client import Endpoint, EndpointError, Settings
+from gftlib.endpoint.ledger import BudgetError, Ledger
+from gftlib.endpoint.messages import Message, Request
+from gftlib.endpoint.sending import Pace
 from gftlib.errors import InputError, MissingError
-from gftlib.ledger import BudgetError, Ledger
-from gftlib.messages import Message, Request
-from gftlib.sending import Pace
 
 KEY = "sk-canary-0123456789"
 
@@ -185,8 +185,8 @@ def test_inside_a_running_loop_as_in_a_notebook(server: ChatServer, tmp_path: Pa
 
 CHILD = """
 import sys
-from gftlib.endpoint import Endpoint, Settings
-from gftlib.messages import Request
+from gftlib.endpoint.client import Endpoint, Settings
+from gftlib.endpoint.messages import Request
 settings = Settings(model="m", base_url=sys.argv[1], concurrency=4, backoff_s=0.01, timeout_s=5)
 plans = ["ok", "500", "cut", "429"]
 Endpoint(settings, sys.argv[2]).ask([Request.of(f"q{i} [{plans[i % 4]}]") for i in range(60)])

@@ -16,13 +16,13 @@ import openai
 from openai.types import Batch
 from openai.types.chat import ChatCompletion
 
-from gftlib.answers import judge
-from gftlib.endpoint import Endpoint, Outcome
+from gftlib.endpoint.answers import judge
+from gftlib.endpoint.client import Endpoint, Outcome
+from gftlib.endpoint.ledger import Ledger
+from gftlib.endpoint.messages import Request
+from gftlib.endpoint.sending import EndpointError, chat_body, cost, retrying
 from gftlib.errors import InputError
-from gftlib.ledger import Ledger
-from gftlib.messages import Request
 from gftlib.paths import atomic_path, sha256
-from gftlib.sending import EndpointError, chat_body, cost, retrying
 
 log = logging.getLogger(__name__)
 

@@ -20,11 +20,11 @@ from typing import Any, TypeVar
 import openai
 from pydantic import BaseModel
 
-from gftlib.answers import Status, unfenced
+from gftlib.endpoint.answers import Status, unfenced
+from gftlib.endpoint.ledger import Ledger
+from gftlib.endpoint.messages import Request
+from gftlib.endpoint.sending import EndpointError, Run, Settings
 from gftlib.errors import InputError, MissingError
-from gftlib.ledger import Ledger
-from gftlib.messages import Request
-from gftlib.sending import EndpointError, Run, Settings
 
 __all__ = ["Endpoint", "EndpointError", "Estimate", "Outcome", "Settings", "in_a_loop"]
 

@@ -15,10 +15,10 @@ import tenacity
 from openai.types.chat import ChatCompletion
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gftlib.answers import correction, judge
+from gftlib.endpoint.answers import correction, judge
+from gftlib.endpoint.ledger import BudgetError, Ledger
+from gftlib.endpoint.messages import Request
 from gftlib.errors import GftError
-from gftlib.ledger import BudgetError, Ledger
-from gftlib.messages import Request
 
 log = logging.getLogger(__name__)
 
