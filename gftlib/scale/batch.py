@@ -22,7 +22,7 @@ class Batch:
         similarity: Q, cosines ``(..., groups, N, M)``.
         row_label: Position in its group of each image's combination, ``(..., groups, N)`` int64.
         column_label: The same of each text, ``(..., groups, M)`` int64.
-        row_count: How many samples a row stands for, ``(..., groups, N)``; 0 is padding. None: 1 each.
+        row_count: How many samples a row stands for, ``(..., groups or 1, N)``; 0 is padding. None: 1 each.
         column_count: The same of the texts, ``(..., groups, M)``.
         match: Column of each row's own text, ``(..., groups, N)``; needed by :func:`info_nce` alone.
         prompt: Similarity to the prompt of every combination, ``(..., groups, N, K)``; for ``"prompt"``.
@@ -41,13 +41,20 @@ class Batch:
     truth: Tensor | None = None
 
     def rows(self) -> Tensor:
-        """Counts of the rows, ``(..., groups, N)`` float."""
-        return _counts(self.row_count, self.similarity.shape[:-1], self.similarity)
+        """Counts of the rows, ``(..., groups or 1, N)`` float."""
+        if self.row_count is None:
+            return self.similarity.new_ones(self.similarity.shape[-2:-1])
+        return self.row_count.to(self.similarity.dtype)
 
     def columns(self) -> Tensor:
-        """Counts of the columns, ``(..., groups, M)`` float."""
-        shape = self.similarity.shape[:-2] + self.similarity.shape[-1:]
-        return _counts(self.column_count, shape, self.similarity)
+        """Counts of the columns, ``(..., groups or 1, M)`` float."""
+        if self.column_count is None:
+            return self.similarity.new_ones(self.similarity.shape[-1:])
+        return self.column_count.to(self.similarity.dtype)
+
+    def size(self) -> Tensor:
+        """Number of samples, summed over the groups and at least 1, ``...``."""
+        return self.rows().expand(self.similarity.shape[:-1]).sum((-1, -2)).clamp_min(1)
 
 
 def first_columns(labels: Tensor, counts: Tensor, width: int) -> tuple[Tensor, Tensor]:
@@ -81,7 +88,3 @@ def expand_copies(labels: Tensor) -> tuple[Tensor, Tensor]:
     """
     pairs = labels.nonzero()
     return pairs[:, 0], pairs[:, 1]
-
-
-def _counts(counts: Tensor | None, shape: torch.Size, like: Tensor) -> Tensor:
-    return torch.ones(shape, dtype=like.dtype) if counts is None else counts.to(like.dtype).expand(shape)

@@ -133,7 +133,7 @@ def encode_tokens(model: CLIP, tokens: Tensor) -> Tensor:
 
 
 def encode_embedded(model: CLIP, words: Tensor, end: Tensor) -> Tensor:
-    """Return text embeddings ``(N, dim)`` from word embeddings ``(N, T, width)``, read at ``end``, ``(N,)``."""
+    """Return text embeddings ``(N, dim)`` from word embeddings ``(N, T, width)``, read at ``end``."""
     length = words.shape[1]
     hidden = words + model.positional_embedding[:length]
     hidden = model.transformer(hidden, attn_mask=model.attn_mask[:length, :length])

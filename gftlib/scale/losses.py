@@ -67,7 +67,7 @@ def scale_loss(batch: Batch, relations: Relations, config: ScaleLossConfig) -> T
     wanted = {name: w for name, w in zip(TERMS, weights, strict=True) if isinstance(w, Tensor) or w != 0}
     terms = scale_terms(batch, relations, config, tuple(wanted))
     total = sum(wanted[name] * term for name, term in terms.items())
-    return total / batch.rows().sum((-1, -2)).clamp_min(1) if config.reduction == "mean" else total
+    return total / batch.size() if config.reduction == "mean" else total
 
 
 def scale_terms(
@@ -81,16 +81,18 @@ def scale_terms(
             terms[name] = _entropy(z, labels, batch, config)
         elif name == "concept":
             at_level = z if relations.one_concept_each else aggregate(z, relations.concept_members)
-            target = _lookup(relations.concept, labels)
+            target = _take(relations.concept, labels)
             terms[name] = _entropy(at_level, target, batch, config, relations.concept_members)
         elif name == "class":
             at_level = aggregate(z, relations.class_members)
-            target = _lookup(relations.cls, labels)
+            target = _take(relations.cls, labels)
             terms[name] = _entropy(at_level, target, batch, config, relations.class_members)
         elif name == "image":
-            terms[name] = _supcon(q, labels, batch.rows(), batch.columns(), config)
+            terms[name] = _supcon(q, labels, batch.rows(), batch.columns(), relations.width, config)
         else:
-            terms[name] = _supcon(q.mT, batch.column_label, batch.columns(), batch.rows(), config)
+            terms[name] = _supcon(
+                q.mT, batch.column_label, batch.columns(), batch.rows(), relations.width, config
+            )
     return terms
 
 
@@ -125,8 +127,9 @@ def supcon(rows: Tensor, labels: Tensor, temperature: Number = 0.07, normalize_r
         normalize_rows: Whether to give the rows unit length first.
     """
     config = ScaleLossConfig(temperature=temperature, normalize_rows=normalize_rows)
-    ones = torch.ones_like(rows)
-    return _supcon(rows, labels, ones[..., 0], ones[..., 0, :], config, groups=False)
+    ones = torch.ones_like(rows)[None]
+    width = int(labels.max()) + 1
+    return _supcon(rows[None], labels[None], ones[..., 0], ones[:, 0], width, config)
 
 
 def info_nce(batch: Batch, config: ScaleLossConfig) -> Tensor:
@@ -145,7 +148,7 @@ def info_nce(batch: Batch, config: ScaleLossConfig) -> Tensor:
     over_texts = (logits + _log(columns).unsqueeze(-2)).logsumexp(-1)
     over_images = (logits + _log(rows).unsqueeze(-1)).logsumexp(-2).gather(-1, batch.match)
     total = ((0.5 * (over_texts + over_images) - own) * rows).sum((-1, -2))
-    return total / rows.sum((-1, -2)).clamp_min(1) if config.reduction == "mean" else total
+    return total / batch.size() if config.reduction == "mean" else total
 
 
 def stack(configs: Sequence[ScaleLossConfig]) -> ScaleLossConfig:
@@ -191,26 +194,27 @@ def _entropy(
 
 
 def _supcon(
-    q: Tensor, labels: Tensor, count: Tensor, weight: Tensor, config: ScaleLossConfig, groups: bool = True
+    q: Tensor, labels: Tensor, count: Tensor, weight: Tensor, width: int, config: ScaleLossConfig
 ) -> Tensor:
-    """Equation 2 on rows with counts; ``weight`` are the counts of the columns."""
-    products = (q * weight.unsqueeze(-2)) @ q.mT
+    """Equation 2 on rows with counts; ``weight`` are the counts of the columns, labels lie below ``width``.
+
+    The sum over positives is a product with the sum of the label's rows, so that of the N x N products only
+    the log-sum is taken.
+    """
+    rows = q * weight.unsqueeze(-2).sqrt()
     if config.normalize_rows:
-        length = products.diagonal(dim1=-2, dim2=-1).clamp_min(1e-12).sqrt()
-        products = products / (length.unsqueeze(-1) * length.unsqueeze(-2))
-    products = products / _wide(config.temperature, products)
-    others = (count.unsqueeze(-2) - torch.eye(q.shape[-2], device=q.device)).clamp_min(
-        0
-    )  # S(i): all but the anchor itself
-    positives = others * (labels.unsqueeze(-1) == labels.unsqueeze(-2))
-    n_positives = positives.sum(-1)
-    log_sum = (products + _log(others)).logsumexp(-1)
-    mean = (positives * products).sum(-1) / n_positives.clamp_min(1)
-    loss = torch.where((n_positives > 0) & (count > 0), log_sum - mean, 0.0) * count
-    return loss.sum((-1, -2) if groups else -1)
+        rows = torch.nn.functional.normalize(rows, dim=-1, eps=1e-6)
+    tau = _wide(config.temperature, rows)
+    others = (count.unsqueeze(-2) - torch.eye(q.shape[-2], device=q.device)).clamp_min(0)  # S(i)
+    log_sum = torch.logsumexp((rows / tau) @ rows.mT + _log(others), -1)
+    held = torch.nn.functional.one_hot(labels, width).to(q.dtype) * count.unsqueeze(-1)
+    positives = _take(held.sum(-2), labels) - 1
+    summed = (held.mT @ rows).gather(-2, labels.unsqueeze(-1).expand_as(rows)) - rows
+    mean = (rows * summed / tau).sum(-1) / positives.clamp_min(1)
+    return (torch.where((positives > 0) & (count > 0), log_sum - mean, 0.0) * count).sum((-1, -2))
 
 
-def _lookup(table: Tensor, labels: Tensor) -> Tensor:
+def _take(table: Tensor, labels: Tensor) -> Tensor:
     return table.expand(*labels.shape[:-1], table.shape[-1]).gather(-1, labels)
 
 

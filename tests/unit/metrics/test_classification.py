@@ -49,6 +49,19 @@ def test_equal_to_scikit_learn_when_all_classes_occur(seed, n):
         assert getattr(scores, name) == pytest.approx(expected)
 
 
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 9999), n=st.integers(4, 60))
+def test_several_labels_and_auc_equal_scikit_learn(seed, n):
+    rng = np.random.default_rng(seed)
+    y = np.vstack([rng.integers(0, 2, (n, 3)), [[0, 0, 0], [1, 1, 1]]])
+    s = rng.integers(0, 5, (n + 2, 3)) / 4  # with ties
+    scores = c.multilabel(y, s > 0.5)
+    precision, recall, f1, support = sk.precision_recall_fscore_support(y, s > 0.5, zero_division=0)
+    np.testing.assert_allclose([scores.precision, scores.recall, scores.f1], [precision, recall, f1])
+    assert scores.support.tolist() == support.tolist()
+    assert c.macro_auc(y, s)[0] == pytest.approx(sk.roc_auc_score(y, s, average="macro"))
+
+
 def test_auc_and_its_undefined_cases():
     assert c.auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]) == pytest.approx(0.75)
     assert math.isnan(c.auc([1, 1], [0.1, 0.2]))

@@ -1,0 +1,192 @@
+"""What a method says about test images, and how good that is at both levels (SCALE, section 2.3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gftlib.datasets.class_concepts import ClassConceptTask
+from gftlib.metrics.classification import Scores, macro_auc, multiclass, multilabel, two_prompt_probability
+from gftlib.scale.adapters import AdapterPair
+from gftlib.scale.features import Features
+
+LEVELS = ("class", "combination")
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """Scores of N images at both levels.
+
+    ``decide`` is compared within a group (exclusive) or with a threshold (several labels); ``rank`` is what
+    the AUC orders: for prompts the two-prompt softmax.
+
+    Args:
+        combination: ``(N, H)``, to decide.
+        cls: ``(N, number of group_classes)``, to decide.
+        combination_rank: ``(N, H)``.
+        class_rank: ``(N, number of group_classes)``.
+    """
+
+    combination: np.ndarray
+    cls: np.ndarray
+    combination_rank: np.ndarray
+    class_rank: np.ndarray
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the four tables as float16, for the disk."""
+        names = ("combination", "cls", "combination_rank", "class_rank")
+        return {name: getattr(self, name).astype(np.float16) for name in names}
+
+
+def from_similarities(
+    task: ClassConceptTask, similarity: np.ndarray, negative: np.ndarray, logit_scale: float
+) -> Outputs:
+    """Turn cosines to prompts into scores; a class takes the maximum over its concepts, as in training.
+
+    Args:
+        task: The task.
+        similarity: Cosines to the prompt of each combination, ``(N, H)``.
+        negative: Cosines to the negative prompt, ``(N,)``.
+        logit_scale: What cosines are multiplied with.
+    """
+    classes = class_maximum(task, similarity)
+    ranks = [two_prompt_probability(part, negative, logit_scale) for part in (similarity, classes)]
+    decide = ranks if task.multi_label else [similarity, classes]
+    return Outputs(decide[0], decide[1], ranks[0], ranks[1])
+
+
+def from_probabilities(combination: np.ndarray, cls: np.ndarray) -> Outputs:
+    """Take the probabilities of a classifier that has one output per combination and per class."""
+    return Outputs(combination, cls, combination, cls)
+
+
+def class_maximum(task: ClassConceptTask, values: np.ndarray) -> np.ndarray:
+    """Return the maximum over the concepts of each (group, class), ``(N, number of group_classes)``."""
+    index = task.group_class_index
+    return np.stack([values[:, index == c].max(1) for c in range(index.max() + 1)], axis=1)
+
+
+def adapted_outputs(
+    features: Features, pair: AdapterPair, rows: np.ndarray, logit_scale: float | None = None
+) -> list[Outputs]:
+    """Return the scores of the samples ``rows`` under each of the stacked adapters."""
+    with torch.no_grad():
+        runs = next(iter(pair.branches.values()))[0].down.shape[0]
+        images = pair.image(features.images[0, torch.from_numpy(rows)].expand(runs, -1, -1))
+        texts = pair.text(torch.cat([features.prompts, features.negative[None]]).expand(runs, -1, -1))
+        similarity = (images @ texts.mT).double().numpy()
+    scale = features.logit_scale if logit_scale is None else logit_scale
+    return [from_similarities(features.task, s[:, :-1], s[:, -1], scale) for s in similarity]
+
+
+def zero_shot(features: Features, rows: np.ndarray) -> Outputs:
+    """Return the scores of the frozen model itself."""
+    images = features.images[0, torch.from_numpy(rows)]
+    texts = torch.cat([features.prompts, features.negative[None]])
+    similarity = (images @ texts.T).double().numpy()
+    return from_similarities(features.task, similarity[:, :-1], similarity[:, -1], features.logit_scale)
+
+
+def predictions(task: ClassConceptTask, outputs: Outputs, threshold: float = 0.5) -> dict[str, np.ndarray]:
+    """Return the decisions at both levels, ``(N, ...)`` bool.
+
+    Args:
+        task: The task.
+        outputs: The scores.
+        threshold: For several labels; 0.5 is the larger of two prompts, or of yes and no.
+    """
+    if task.multi_label:
+        return {"combination": outputs.combination > threshold, "class": outputs.cls > threshold}
+    return {
+        "combination": _argmax(outputs.combination, task.group_index),
+        "class": _argmax(outputs.cls, _class_groups(task)),
+    }
+
+
+def evaluate(
+    task: ClassConceptTask, labels: np.ndarray, outputs: Outputs, threshold: float = 0.5
+) -> dict[str, Any]:
+    """Return mean accuracy, macro recall, macro F1 and AUC at both levels, and per group.
+
+    For exclusive groups each metric is the mean over the groups ("the mean over seven binary classes"); for
+    several labels they run over the labels.
+
+    Args:
+        task: The task.
+        labels: The truth, ``(N, H)``.
+        outputs: The scores of the same images.
+        threshold: See :func:`predictions`.
+    """
+    decided = predictions(task, outputs, threshold)
+    truth = {"combination": labels, "class": class_maximum(task, labels)}
+    ranks = {"combination": outputs.combination_rank, "class": outputs.class_rank}
+    groups = {"combination": task.group_index, "class": _class_groups(task)}
+    found: dict[str, Any] = {}
+    for level in LEVELS:
+        if task.multi_label:
+            found[level] = _row(multilabel(truth[level], decided[level]), truth[level], ranks[level])
+            continue
+        rows = []
+        for group in range(groups[level].max() + 1):
+            columns = groups[level] == group
+            y, p = truth[level][:, columns], decided[level][:, columns]
+            scores = multiclass(y.argmax(1), p.argmax(1), y.shape[1])
+            rows.append(_row(scores, y, ranks[level][:, columns]))
+        found[level] = {name: _mean([row[name] for row in rows]) for name in rows[0]}
+        found[level]["groups"] = dict(zip(task.groups(), rows, strict=True))
+    return found
+
+
+def summary_score(report: dict[str, Any]) -> float:
+    """Return what candidates are chosen by: macro F1, averaged over both levels."""
+    return float(np.mean([report[level]["macro_f1"] for level in LEVELS]))
+
+
+def best_threshold(
+    task: ClassConceptTask, labels: list[np.ndarray], outputs: list[Outputs], grid: np.ndarray
+) -> float:
+    """Return the threshold of ``grid`` with the best mean summary score over several validation sets."""
+    scores = [
+        np.mean([summary_score(evaluate(task, y, o, t)) for y, o in zip(labels, outputs, strict=True)])
+        for t in grid
+    ]
+    return float(grid[int(np.argmax(scores))])
+
+
+def _row(scores: Scores, truth: np.ndarray, rank: np.ndarray) -> dict[str, float | None]:
+    auc, _ = macro_auc(truth, rank)
+    values: dict[str, Callable[[], float] | float] = {
+        "accuracy": scores.accuracy,
+        "macro_recall": scores.macro_recall,
+        "macro_f1": scores.macro_f1,
+        "auc": auc,
+    }
+    return {name: None if np.isnan(value) else float(value) for name, value in values.items()}
+
+
+def _mean(values: list[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there else None
+
+
+def _argmax(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    chosen = np.zeros(scores.shape, dtype=bool)
+    for group in range(groups.max() + 1):
+        columns = np.flatnonzero(groups == group)
+        chosen[np.arange(len(scores)), columns[scores[:, columns].argmax(1)]] = True
+    return chosen
+
+
+def _class_groups(task: ClassConceptTask) -> np.ndarray:
+    names = list(task.groups())
+    return np.array([names.index(group) for group, _ in task.group_classes])
+
+
+def as_tensor(values: np.ndarray) -> Tensor:
+    """Return a float32 tensor."""
+    return torch.from_numpy(np.asarray(values, dtype=np.float32))

@@ -1,0 +1,215 @@
+"""Batches of image-text pairs for stacked runs, on cached embeddings."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from gftlib.errors import InputError
+from gftlib.scale.adapters import AdapterPair
+from gftlib.scale.batch import Batch
+from gftlib.scale.features import Features, stack_rows
+from gftlib.scale.losses import ScaleLossConfig
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How adapters are trained.
+
+    Args:
+        epochs: 150 in the paper.
+        learning_rate: 0.001 in the paper; its optimiser is not printed, ours is Adam.
+        max_batch: "The batch size is adjusted according to the dataset size": an epoch has at least
+            ``min_steps`` batches, and no batch more than this many units.
+        min_steps: See ``max_batch``.
+        mixing: Probability that a pair's text is exchanged for one of another training sample with the same
+            combination ("we mixed non-corresponding image-text pairs"); without effect where all samples of a
+            combination share one prompt.
+    """
+
+    epochs: int = 150
+    learning_rate: float = 1e-3
+    max_batch: int = 64
+    min_steps: int = 4
+    mixing: float = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """One step's units of every run: samples, or image-text pairs.
+
+    Args:
+        index: ``(runs, B)`` int64.
+        there: ``(runs, B)`` bool; False is padding.
+        view: ``(runs, B)`` int64, which augmented view of the image.
+        text: ``(runs, B)`` int64, the sentence; without meaning where texts are the prompts.
+    """
+
+    index: np.ndarray
+    there: np.ndarray
+    view: np.ndarray
+    text: np.ndarray
+
+
+class Order:
+    """The order in which each run sees its units.
+
+    Args:
+        units: Of each run.
+        seeds: Of each run.
+        views: Number of views of an image to choose from.
+        config: Batches per epoch.
+    """
+
+    def __init__(
+        self, units: Sequence[np.ndarray], seeds: Sequence[int], views: int, config: TrainingConfig
+    ) -> None:
+        """Lay the units out as a table.
+
+        Raises:
+            InputError: If a run has none.
+        """
+        if empty := [run for run, u in enumerate(units) if not len(u)]:
+            raise InputError(f"run {empty[0]} has no training sample with a text")
+        self.views, self.config = views, config
+        self.table, self.lengths = stack_rows([np.asarray(u) for u in units])
+        self.rngs = [np.random.default_rng(seed) for seed in seeds]
+
+    def epoch(self) -> Iterator[Units]:
+        """Yield the steps of one epoch; every unit occurs once, dealt evenly over the steps."""
+        width = self.table.shape[1]
+        steps = min(max(self.config.min_steps, math.ceil(width / self.config.max_batch)), width)
+        size = math.ceil(width / steps)
+        shape = (len(self.table), steps, size)
+        index, there = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=bool)
+        view, text = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        for run, (rng, n) in enumerate(zip(self.rngs, self.lengths, strict=True)):
+            order = self.table[run, rng.permutation(n)]
+            where = (run, np.arange(n) % steps, np.arange(n) // steps)
+            index[where], there[where] = order, True
+            if self.views > 1:
+                view[where] = rng.integers(0, self.views, n)
+            text[where] = self.texts(run, order, rng)
+        for step in range(steps):
+            yield Units(index[:, step], there[:, step], view[:, step], text[:, step])
+
+    def texts(self, run: int, units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return the sentence that each unit is paired with in this epoch; none by default."""
+        return np.zeros_like(units)
+
+
+class Sampler(Order, ABC):
+    """An order, and the batch that each of its steps makes.
+
+    Args:
+        features: Cached embeddings and labels.
+        units: Of each run.
+        seeds: Of each run.
+        config: Batches per epoch and mixing.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        units: Sequence[np.ndarray],
+        seeds: Sequence[int],
+        config: TrainingConfig,
+    ) -> None:
+        """See :class:`Order`."""
+        super().__init__(units, seeds, len(features.images), config)
+        self.features = features
+
+    @abstractmethod
+    def batch(self, pair: AdapterPair, units: Units, loss: ScaleLossConfig) -> Batch:
+        """Return the similarities under the adapters ``pair`` with all that the loss needs beside them."""
+
+
+class GroupSampler(Sampler):
+    """Exclusive groups whose texts are the prompts (Derm7pt): a unit is a sample, with one text per group.
+
+    Equal texts are not repeated: the columns are the prompts, counted.
+    """
+
+    def __init__(
+        self, features: Features, units: Sequence[np.ndarray], seeds: Sequence[int], config: TrainingConfig
+    ) -> None:
+        """See :class:`Sampler`."""
+        super().__init__(features, units, seeds, config)
+        self._local = features.relations.local(torch.from_numpy(features.labels))  # (groups, N)
+
+    def batch(self, pair: AdapterPair, units: Units, loss: ScaleLossConfig) -> Batch:
+        """See :class:`Sampler`."""
+        f, relations = self.features, self.features.relations
+        runs = len(units.index)
+        images = pair.image(f.images[torch.from_numpy(units.view), torch.from_numpy(units.index)])
+        prompts = pair.text(f.prompts.expand(runs, -1, -1))
+        q = (images @ prompts.mT)[..., relations.combination].movedim(-2, 1)  # (runs, groups, B, K)
+        label = self._local[:, torch.from_numpy(units.index)].movedim(0, 1)
+        there = torch.from_numpy(units.there).unsqueeze(1)
+        width = relations.width
+        held = torch.nn.functional.one_hot(label, width) * there.unsqueeze(-1)
+        column = torch.arange(width).expand(*label.shape[:-1], width)
+        negative = None
+        if loss.cross_entropy == "binary":
+            negative = (images @ pair.text(f.negative.expand(runs, 1, -1)).mT).squeeze(-1)
+            negative = negative.unsqueeze(1).expand_as(label)
+        return Batch(q, label, column, there, held.sum(-2), label, q, negative, held)
+
+
+class PairSampler(Sampler):
+    """Several labels per sample (PadChest-GR): a unit is an image-text pair.
+
+    So a sample is copied once for each of its combinations.
+    """
+
+    def __init__(
+        self, features: Features, units: Sequence[np.ndarray], seeds: Sequence[int], config: TrainingConfig
+    ) -> None:
+        """See :class:`Sampler`."""
+        super().__init__(features, units, seeds, config)
+        self._by_combination = []
+        for own in units:
+            pairs = features.pairs[own]
+            order = np.argsort(pairs[:, 2], kind="stable")
+            size = np.bincount(pairs[:, 2], minlength=len(features.task))
+            self._by_combination.append((pairs[order, 1], np.cumsum(size) - size, size))
+
+    def texts(self, run: int, units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return each pair's own sentence, or with the probability of mixing another of its combination."""
+        pairs = self.features.pairs[units]
+        sentences, start, size = self._by_combination[run]
+        h = pairs[:, 2]
+        other = sentences[start[h] + (rng.random(len(h)) * size[h]).astype(np.int64)]
+        return np.where(rng.random(len(h)) < self.config.mixing, other, pairs[:, 1])
+
+    def batch(self, pair: AdapterPair, units: Units, loss: ScaleLossConfig) -> Batch:
+        """See :class:`Sampler`."""
+        f, runs = self.features, len(units.index)
+        pairs = torch.from_numpy(f.pairs[units.index])
+        sample, label = pairs[..., 0], pairs[..., 2].unsqueeze(1)
+        images = pair.image(f.images[torch.from_numpy(units.view), sample])
+        q = (images @ pair.text(f.sentences[torch.from_numpy(units.text)]).mT).unsqueeze(1)
+        there = torch.from_numpy(units.there).unsqueeze(1)
+        own = torch.arange(label.shape[-1]).expand_as(label)
+        prompt = negative = truth = None
+        if loss.absent == "prompt":
+            prompt = (images @ pair.text(f.prompts.expand(runs, -1, -1)).mT).unsqueeze(1)
+        if loss.cross_entropy == "binary":
+            negative = (images @ pair.text(f.negative.expand(runs, 1, -1)).mT).movedim(-1, 1)
+            truth = torch.from_numpy(f.labels)[sample].unsqueeze(1)
+        return Batch(q, label, label, there, there, own, prompt, negative, truth)
+
+
+def sampler_of(
+    features: Features, rows: Sequence[np.ndarray], seeds: Sequence[int], config: TrainingConfig
+) -> Sampler:
+    """Return the sampler that fits the task: by sample for exclusive groups, else by image-text pair."""
+    if not features.task.multi_label:
+        return GroupSampler(features, rows, seeds, config)
+    units = [np.flatnonzero(np.isin(features.pairs[:, 0], r)) for r in rows]
+    return PairSampler(features, units, seeds, config)
