@@ -12,6 +12,7 @@ from gftlib.errors import InputError
 from gftlib.octa.adjacency import EdgeType, all_edges
 from gftlib.octa.features import region_features, vessel_features
 from gftlib.octa.greys import grey_levels
+from gftlib.octa.junctions import refine_junctions
 from gftlib.octa.measuring import measure
 from gftlib.octa.pruning import MERGE_PX, MIN_SPUR_PX, merge_junctions, prune
 from gftlib.octa.region_table import measure_regions
@@ -114,7 +115,8 @@ def build_graph(
     labels, filled, _, box, has_faz = label_regions(mask, min_hole_px, min_faz_mm / pixel_mm, faz_rule)
     segments, distance = trace(filled)
     segments = _lower_degree_first(merge_junctions(prune(segments, min_spur_px), merge_px))
-    measures = measure(segments, distance, filled, labels, levels, values)
+    segments, zone = refine_junctions(segments)
+    measures = measure(segments, zone, distance, filled, labels, levels, values)
     table = measure_regions(labels, box, levels, values)
     m = len(table) - int(has_faz)
     edges = all_edges(segments.ends, measures, m, has_faz)

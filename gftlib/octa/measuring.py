@@ -40,11 +40,34 @@ class Measures:
 
 
 @kernel()
-def _smooth(pixels, a, n, start, end, width, rough, line):
+def _straighten(rough, n, goal, step, zone):
+    """Replace the path within ``zone`` of its end by evenly spaced points on the line to ``goal``.
+
+    ``step`` is 1 for the first and -1 for the last end of the path.
+    """
+    begin = 0 if step == 1 else n - 1
+    y0, x0 = rough[begin, 0], rough[begin, 1]
+    k = 1
+    while k < n - 1:
+        i = begin + step * k
+        if (rough[i, 0] - y0) ** 2 + (rough[i, 1] - x0) ** 2 > zone * zone:
+            break
+        k += 1
+    last = begin + step * k
+    for j in range(k):
+        for axis in range(2):
+            rough[begin + step * j, axis] = goal[axis] + (rough[last, axis] - goal[axis]) * j / k
+
+
+@kernel()
+def _smooth(pixels, a, n, start, end, zones, width, rough, line):
     """Fill ``line`` with the smoothed path from node to node: row, column, arc length so far."""
     for i in range(n):
         rough[i, 0] = pixels[a + i] // width - 1
         rough[i, 1] = pixels[a + i] % width - 1
+    if n > 2:
+        _straighten(rough, n, start, 1, zones[0])
+        _straighten(rough, n, end, -1, zones[1])
     for axis in range(2):
         rough[0, axis] = start[axis]
         rough[n - 1, axis] = end[axis]
@@ -111,7 +134,9 @@ def _walls(line, n, near, zones, mask, labels, scratch, met, count):
 
 
 @kernel()
-def _measure(pixels, offsets, ends, nodes, zone, distance, mask, labels, buffers, scratch, out, met, owner):
+def _measure(
+    pixels, offsets, ends, nodes, zone, disc, distance, mask, labels, buffers, scratch, out, met, owner
+):
     """Fill ``out`` except its grey levels, and ``met`` with its ``owner`` segment; return the rows of met."""
     rough, line, zones = buffers
     sums = scratch[0]
@@ -119,13 +144,14 @@ def _measure(pixels, offsets, ends, nodes, zone, distance, mask, labels, buffers
     for s in range(ends.shape[0]):
         a, n = offsets[s], offsets[s + 1] - offsets[s]
         first, last = ends[s, 0], ends[s, 1]
-        _smooth(pixels, a, n, nodes[first], nodes[last], mask.shape[1] + 2, rough, line)
+        zones[0], zones[1] = zone[first], zone[last]
+        _smooth(pixels, a, n, nodes[first], nodes[last], zones, mask.shape[1] + 2, rough, line)
         # The smoothing is done with the rough path: its first column now holds the wall distances.
         near = rough[:, 0]
         for i in range(n):
             near[i] = distance[pixels[a + i]]
         begin = count
-        zones[0], zones[1] = zone[first], zone[last]
+        zones[0], zones[1] = disc[first], disc[last]
         good = offsets[0]
         # A short segment lies wholly in the discs of its junctions: then the discs are used.
         for _ in range(2):
@@ -172,6 +198,7 @@ def _greys(pixels, offsets, shape, image, values, counts, stats, out):
 
 def measure(
     segments: Segments,
+    zone: np.ndarray,
     distance: np.ndarray,
     mask: np.ndarray,
     labels: np.ndarray,
@@ -187,7 +214,9 @@ def measure(
     out unless there is no other. The regions that the rays meet are the regions that the vessel touches.
 
     Args:
-        segments: Pruned segments.
+        segments: Pruned segments, their nodes refined.
+        zone: (k,) distance from each node's skeleton place within which a path is a straight line to the
+            node.
         distance: Padded flat image of wall distances, from ``tracing.trace``.
         mask: (H, W) uint8 vessel mask with its holes filled.
         labels: (H, W) int32 region labels, 0 is vessel.
@@ -201,8 +230,8 @@ def measure(
     met, owner = np.empty((room, 2), np.int64), np.empty(room, np.int64)
     out = np.zeros((len(segments.ends), len(COLUMNS)))
     paths = segments.pixels, segments.offsets
-    zone = np.where(segments.degree() >= 3, segments.radius, 0.0)
-    nodes = segments.ends, segments.nodes, zone
+    disc = np.where(segments.degree() >= 3, segments.radius, 0.0)
+    nodes = segments.ends, segments.nodes, zone, disc
     count = _measure(*paths, *nodes, distance, mask, labels.ravel(), buffers, scratch, out, met, owner)
     if len(values):
         _greys(*paths, mask.shape, levels, values, np.zeros(len(values), np.int32), np.empty(6), out)

@@ -9,7 +9,7 @@ import numpy as np
 from gftlib.octa.compiled import kernel
 from gftlib.octa.tracing import Segments
 
-MIN_SPUR_PX = 2.0
+MIN_SPUR_PX = 1.0
 """A side branch is a spur unless it is longer than both its discs together by this much; see ``prune``."""
 
 MERGE_PX = 2.0
@@ -95,7 +95,7 @@ def dissolve(segments: Segments, keep: np.ndarray) -> Segments:
     )
     used, renumbered = np.unique(out_ends[:count], return_inverse=True)
     return Segments(
-        segments.width,
+        segments.shape,
         out[:size].copy(),
         out_offsets[: count + 1].copy(),
         renumbered.reshape(count, 2).astype(np.int64),
@@ -125,8 +125,12 @@ def prune(segments: Segments, min_spur_px: float = MIN_SPUR_PX) -> Segments:
         degree = segments.degree()
         at_end = degree[segments.ends] == 1
         spurs = np.flatnonzero(at_end[:, 0] ^ at_end[:, 1])
-        limit = (segments.radius[segments.ends[spurs]] - 0.5).sum(1) + min_spur_px
-        length = raw_lengths(segments)[spurs]
+        # A vessel that the border cuts goes on outside: its end is at the border and no bulge.
+        cut = segments.cut()
+        beyond = np.where(cut, segments.from_border(), np.where(degree == 1, 0.5 - segments.radius, 0.0))
+        radius = np.where(degree == 1, 0.0, segments.radius - 0.5)
+        limit = radius[segments.ends[spurs]].sum(1) + min_spur_px
+        length = raw_lengths(segments)[spurs] + beyond[segments.ends[spurs]].sum(1)
         short = length <= limit
         spurs, order = spurs[short], np.argsort(length[short], kind="stable")
         keep = np.ones(len(segments.ends), bool)

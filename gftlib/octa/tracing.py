@@ -20,7 +20,7 @@ class Segments:
     """Vessel segments between nodes, as flat indices of the padded image.
 
     Attributes:
-        width: Columns of the padded image.
+        shape: Height and width of the mask, without padding.
         pixels: (p,) int32 flat indices, all segments one after another; a segment starts and ends on a pixel
             of its two nodes (the same pixel for a ring).
         offsets: (n + 1,) int64 first entry of each segment in ``pixels``.
@@ -29,12 +29,25 @@ class Segments:
         radius: (k,) float64 distance from the node to the nearest wall, in pixels.
     """
 
-    width: int
+    shape: tuple[int, int]
     pixels: np.ndarray
     offsets: np.ndarray
     ends: np.ndarray
     nodes: np.ndarray
     radius: np.ndarray
+
+    @property
+    def width(self) -> int:
+        """Columns of the padded image."""
+        return self.shape[1] + 2
+
+    def from_border(self) -> np.ndarray:
+        """Return how far each node is from the image border (the outermost pixel centres), in pixels."""
+        return np.minimum(self.nodes, np.array(self.shape) - 1.0 - self.nodes).min(axis=1)
+
+    def cut(self) -> np.ndarray:
+        """Return which nodes are free ends where the border cuts a vessel: within their radius + 2 of it."""
+        return (self.degree() == 1) & (self.from_border() <= self.radius + 2)
 
     def degree(self) -> np.ndarray:
         """Return how many segment ends meet at each node (a loop counts twice)."""
@@ -216,7 +229,7 @@ def trace(mask: np.ndarray) -> tuple[Segments, np.ndarray]:
         ends,
     )
     made = Segments(
-        image.shape[1],
+        mask.shape,
         pixels[:filled].copy(),
         offsets[: segments + 1].copy(),
         ends[:segments].copy(),
