@@ -22,6 +22,15 @@ COLOURS = {
     "pdr": "#CC79A7",
     "neutral": "#666666",
 }
+LESIONS = {
+    "capillary non-perfusion": "#0072B2",
+    "FAZ enlargement": "#E69F00",
+    "microaneurysm": "#D55E00",
+    "vessel tortuosity": "#56B4E9",
+    "venous beading": "#009E73",
+    "IRMA-like shunt": "#CC79A7",
+    "neovascular tuft": "#AA4499",
+}
 WIDTH = 8.0
 """Width of a full figure, inches."""
 

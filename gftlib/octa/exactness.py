@@ -64,8 +64,8 @@ def summarise(predictions: Path | pd.DataFrame) -> dict[str, float]:
         predictions: The rows, or the CSV file that holds them.
 
     Returns:
-        Number of scans; median segments, areas and edges a scan; for phantoms the median of each error (of its
-        absolute value) and the share of scans whose areas are counted exactly, with the worst scan of each.
+        Number of scans; median segments, areas and edges a scan; for phantoms the median of each absolute error
+        and the share of scans whose areas are counted exactly, with the worst scan of each.
 
     Raises:
         InputError: If there is no row.
@@ -93,7 +93,7 @@ def beside(runs: dict[str, dict[str, float]]) -> pd.DataFrame:
     """Put the summaries of several runs side by side.
 
     Args:
-        runs: Name of the run and its summary, as :func:`summarise` returns it; a run without truth is left out.
+        runs: Name of the run and its summary from :func:`summarise`; a run without truth stays empty.
 
     Returns:
         A row for each of :data:`GOALS`, with the goal and, for each run, the median and the worst scan.

@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 
 from gftlib import plots
+from gftlib.datasets.images import read_scan
 from gftlib.octa.graph import OctaGraph
+from gftlib.octa.scans import Scan
+from gftlib.phantoms.octa_cohort import STAGES
 
 ZOOM = 0.25
 """Side of the enlarged part, as a fraction of the field."""
+
+
+def scans_figure(scans: Sequence[Scan]) -> Figure:
+    """Show scans and, below phantoms, what was drawn: vessels, FAZ and lesions.
+
+    Args:
+        scans: One to four scans.
+
+    Returns:
+        The figure: one column a scan.
+    """
+    known = [scan.spec is not None for scan in scans]
+    with plots.style():
+        figure, axes = plots.panels(1 + any(known), len(scans))
+        for column, scan in enumerate(scans):
+            if not known[column]:
+                plots.show_image(axes[0, column], read_scan(scan.image), scan.name)
+                continue
+            truth = scan.phantom()
+            plots.show_image(axes[0, column], truth.image, STAGES[truth.spec.stage])
+            plots.show_image(axes[1, column], 0.6 * truth.label[::2, ::2])
+            plots.tint(axes[1, column], truth.faz[::2, ::2], plots.COLOURS["faz"], 0.6)
+            for lesion in truth.lesions:
+                plots.tint(axes[1, column], lesion.mask()[::2, ::2], plots.LESIONS[lesion.kind], 0.6)
+        if any(known):
+            kinds = [Patch(color=colour, label=kind) for kind, colour in plots.LESIONS.items()]
+            faz = Patch(color=plots.COLOURS["faz"], label="FAZ")
+            figure.legend(handles=[faz, *kinds], loc="outside lower center", ncols=4, fontsize=8)
+    return figure
 
 
 def segmentation_figure(image: np.ndarray, mask: np.ndarray, truth: np.ndarray | None = None) -> Figure:
