@@ -149,24 +149,26 @@ def lay_trees(graph: PlanarGraph, trees: Trees, config: Anatomy, rng: np.random.
     plus an uptake for every pixel of length.
     """
     samples, number = curve_samples(trees)
+    lookup = {(min(a, b), max(a, b)): i for i, (a, b) in enumerate(graph.edges.tolist())}
     for tree in range(trees.tree.max() + 1):
         own = samples[number == tree]
         tips = trees.points[trees.tips[trees.tree[trees.tips] == tree]]
         if len(own) and len(tips):
             kind = ARTERIOLE if tree % 2 else VENULE
             uptake = config.uptake * np.exp(rng.normal(0, config.uptake_sigma))
-            _lay_tree(graph, own, trees.points[tree], tips, config, (tree, kind, uptake))
+            _lay_tree(graph, lookup, own, trees.points[tree], tips, config, (tree, kind, uptake))
 
 
 def _lay_tree(
     graph: PlanarGraph,
+    lookup: dict[tuple[int, int], int],
     curve: np.ndarray,
     root: np.ndarray,
     tips: np.ndarray,
     config: Anatomy,
     identity: tuple[int, int, float],
 ) -> None:
-    """Lay one tree along its guide curve samples; ``identity`` is its number, kind and uptake."""
+    """Lay one tree along its curve; ``lookup``: edge by nodes, ``identity``: number, kind, uptake."""
     tree, kind, uptake = identity
     points, edges, n = graph.points, graph.edges, len(graph.points)
     near = cKDTree(curve)
@@ -181,12 +183,11 @@ def _lay_tree(
     matrix = csr_matrix((cost, tuple(edges.T)), shape=(n, n))
     price, previous = dijkstra(matrix, directed=False, indices=start, return_predecessors=True)
     supply = {int(end): config.tip_radius**3 for end in ends if previous[end] >= 0}
-    todo = set()
+    todo: set[int] = set()
     for end in list(supply):
         while end >= 0 and end not in todo:
             todo.add(end)
             end = int(previous[end])
-    lookup = {(min(a, b), max(a, b)): i for i, (a, b) in enumerate(edges.tolist())}
     widening = config.venule_widening if kind == VENULE else 1.0
     for node in sorted(todo - {start}, key=lambda i: -price[i]):
         up = int(previous[node])

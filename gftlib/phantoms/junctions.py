@@ -7,7 +7,11 @@ the vessel's centreline. Graph and drawn label then agree about the junction.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+
+NARROW = math.radians(80)
 
 
 def seat_branches(
@@ -19,7 +23,7 @@ def seat_branches(
         lines: (k, 2) centreline points of each vessel.
         radii: (k,) radius at each point.
         ends: Node of the first and the last point of each vessel.
-        least: Vessels thinner than this are left alone, pixels.
+        least: Thinner vessels are left alone unless two meet at less than 80 degrees, pixels.
     """
     meeting: dict[int, list[tuple[int, int]]] = {}
     for line, pair in enumerate(ends):
@@ -29,8 +33,23 @@ def seat_branches(
         if len(members) != 3 or len({line for line, _ in members}) != 3:
             continue
         members = sorted(members, key=lambda m: -radii[m[0]][-m[1]])
-        if radii[members[1][0]][-members[1][1]] >= least:
+        if radii[members[1][0]][-members[1][1]] >= least or _narrowest(lines, members) < NARROW:
             _seat(lines, radii, members)
+
+
+def _narrowest(lines: list[np.ndarray], members: list[tuple[int, int]]) -> float:
+    """Return the least angle between two of the vessels at a node, radians."""
+    angles = []
+    for line, side in members:
+        points = lines[line]
+        a, b = (
+            (points[-1], points[max(-4, -len(points))])
+            if side
+            else (points[0], points[min(3, len(points) - 1)])
+        )
+        angles.append(math.atan2(b[1] - a[1], b[0] - a[0]))
+    a, b, c = sorted(angles)
+    return min(b - a, c - b, 2 * math.pi - (c - a))
 
 
 def _outward(array: np.ndarray, side: int) -> np.ndarray:

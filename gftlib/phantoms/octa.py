@@ -100,7 +100,7 @@ def _try(spec: ScanSpec, config: OctaConfig, attempt: int) -> OctaPhantom | None
     strokes = bend(graph, _brightness(graph, rng), warp)
     bead(strokes, changes, warp, rng)
     bulges = swell(strokes, config.lesions, plan, warp, rng)
-    drawn = settle(strokes)
+    drawn = settle(strokes, anatomy.junction_spacing, np.deg2rad(anatomy.least_angle))
     if drawn is None:
         return None
     label, light = drawn

@@ -33,7 +33,7 @@ class Anatomy(_Frozen):
     faz_shift: float = 22.0
     main_roots: tuple[int, int] = (5, 7)
     later_roots: int = 9
-    trunk_steps: tuple[int, int] = (14, 40)
+    trunk_steps: tuple[int, int] = (12, 29)
     attractors: int = 1400
     tree_step: float = 13.0
     tree_influence: float = 260.0
@@ -41,29 +41,32 @@ class Anatomy(_Frozen):
     tree_inertia: float = 0.9
     trunk_inertia: float = 2.2
     wander: float = 0.16
+    trunk_clearance: float = 1.7
+    tree_clearance: float = 1.15
     tip_radius: float = 3.4
-    uptake: float = 0.40
+    uptake: float = 0.31
     uptake_sigma: float = 0.25
     venule_widening: float = 1.12
-    largest_radius: float = 13.0
-    pitch: float = 26.0
+    largest_radius: float = 11.5
+    pitch: float = 25.4
     pitch_sigma: float = 0.32
     capillary_radius: float = 3.1
     capillary_radius_sigma: float = 0.11
     branch_spacing: float = 2.1
-    least_angle: float = 45.0
+    junction_spacing: float = 1.9
+    least_angle: float = 42.0
     sprouts: float = 0.155
-    warp: tuple[tuple[float, float], ...] = ((150.0, 14.0), (60.0, 6.0), (27.0, 1.9))
+    warp: tuple[tuple[float, float], ...] = ((150.0, 14.0), (60.0, 5.0), (27.0, 1.2))
 
 
 class Lesions(_Frozen):
     """How often and how strongly lesions appear, as functions of an eye's severity in [0, 1]."""
 
-    dropout_rate: tuple[float, float] = (0.15, 6.5)
+    dropout_rate: tuple[float, float] = (0.2, 6.0)
     dropout_radius: tuple[float, float] = (38.0, 72.0)
     faz_growth: float = 0.42
     faz_growth_sigma: float = 0.10
-    microaneurysm_rate: tuple[float, float] = (0.2, 14.0)
+    microaneurysm_rate: tuple[float, float] = (0.4, 8.0)
     microaneurysm_radius: tuple[float, float] = (4.8, 7.5)
     tortuosity_rate: tuple[float, float] = (0.15, 2.4)
     beading_rate: tuple[float, float] = (0.03, 1.6)
@@ -119,8 +122,8 @@ class Cohort(_Frozen):
     both_eyes: float = 0.72
     repeat: float = 0.12
     fellow_shift: float = 0.10
-    severity_mean: tuple[float, float, float] = (0.07, 0.42, 0.62)
-    severity_spread: tuple[float, float, float] = (0.07, 0.17, 0.18)
+    severity_mean: tuple[float, float, float] = (0.10, 0.37, 0.56)
+    severity_spread: tuple[float, float, float] = (0.08, 0.16, 0.18)
     eye_correlation: float = 0.75
     splits: int = Field(default=6, ge=1)
 

@@ -25,7 +25,10 @@ def _unresolved(bed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return capillaries out of focus, unit mean: this eye's own bed, turned and flipped, at two depths."""
     turned = np.rot90(bed, rng.integers(1, 4))
     other = np.roll(bed[::-1].T, rng.integers(40, 260, 2), axis=(0, 1))
-    total = turned + other
+    # Finer still, and never resolved: a band of noise of about capillary width.
+    noise = rng.normal(0, 1, bed.shape)
+    band = gaussian_filter(noise, 0.7) - gaussian_filter(noise, 1.6)
+    total = (turned + other) * np.maximum(0.75 + 0.45 * band / band.std(), 0.1)
     return total / total.mean()
 
 

@@ -115,7 +115,7 @@ def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees
 
     Args:
         config: Anatomy settings.
-        faz: Healthy FAZ outline; no node comes nearer than 1.12 times its radius.
+        faz: Healthy FAZ outline; nodes keep a multiple of its radius away.
         rng: Random generator.
 
     Returns:
@@ -138,10 +138,15 @@ def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees
             parent = np.append(parent, np.full(free.sum(), -1))
             tree = np.append(tree, tree.max() + 1 + np.arange(free.sum()))
             children = np.append(children, np.zeros(free.sum(), dtype=int))
-        # No fans: a node branches once, and not beside another branch.
-        single = (children == 1) & (children[parent] < 2)
+        # No fans: a node branches once, and not within three steps of another branch.
+        above = parent[parent]
+        single = (
+            (children == 1) & (children[parent] < 2) & (children[above] < 2) & (children[parent[above]] < 2)
+        )
         able = np.flatnonzero((children == 0) | single)
-        distance, nearest = cKDTree(points[able]).query(attractors, distance_upper_bound=config.tree_influence)
+        distance, nearest = cKDTree(points[able]).query(
+            attractors, distance_upper_bound=config.tree_influence
+        )
         felt = np.isfinite(distance)
         near, toward = able[nearest[felt]], attractors[felt]
         toward = _unit(toward - points[near])
@@ -158,8 +163,9 @@ def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees
         direction = _unit(_unit(direction) + rng.normal(0, config.wander, direction.shape))
         fresh = points[growing] + config.tree_step * direction
         ratio = faz.ratio(fresh)
-        inside = ratio < 1.15
-        fresh[inside] = faz.centre + (fresh[inside] - faz.centre) * (1.15 / ratio[inside])[:, None]
+        least = config.trunk_clearance if trunks else config.tree_clearance
+        inside = ratio < least
+        fresh[inside] = faz.centre + (fresh[inside] - faz.centre) * (least / ratio[inside])[:, None]
         if trunks:
             tips = np.where(length > turn, len(points) - 1 + np.cumsum(length > turn), tips)
         else:

@@ -13,9 +13,12 @@ from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
 from gftlib.errors import InputError
-from gftlib.phantoms.octa import GENERATOR_VERSION, OctaConfig, OctaPhantom, ScanSpec, generate
+from gftlib.phantoms.capillaries import cell_walls, lay_trees, seed_cells
+from gftlib.phantoms.lesions import plan_lesions
+from gftlib.phantoms.octa import GENERATOR_VERSION, OctaConfig, OctaPhantom, ScanSpec, cohort, generate
+from gftlib.phantoms.vasculature import faz_outline, grow_trees
 
-CONFIG_HASH = "accdd56a95ae2f8021e9d3989a2249e418826a2b207bdc0b4a675d8c6d316343"
+CONFIG_HASH = "48cca193414277e75d07d2e5af51f1bc0792f05921e2f6ebfb50dd768b0e58b7"
 
 
 def region_sizes(label: np.ndarray) -> np.ndarray:
@@ -162,3 +165,42 @@ def test_difficulty_is_frozen_under_its_version() -> None:
 def test_bad_specs_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(InputError):
         generate(replace(ScanSpec("t", 0, "OD", "a", 0, 0.1, 1, 2), **change))
+
+
+def test_no_single_biomarker_decides() -> None:
+    """FAZ area and counts of drop-out, microaneurysms and tortuous vessels overlap between the stages."""
+    config = OctaConfig()
+    rows = []
+    for who in cohort(500, 5):
+        rng = np.random.default_rng([who.anatomy_seed, 0])
+        healthy = faz_outline(config.anatomy, rng)
+        plan = plan_lesions(config.lesions, who.severity, who.stage, healthy, rng)
+        radius = (plan.faz or healthy).radius
+        rows.append((who.stage, np.mean(radius**2), len(plan.dropouts), plan.microaneurysms, plan.tortuous))
+    table = np.array(rows)
+    for column in range(1, 5):
+        for low, high in ((0, 1), (0, 2), (1, 2)):
+            a, b = table[table[:, 0] == low, column], table[table[:, 0] == high, column]
+            auc = np.mean(b[:, None] > a) + 0.5 * np.mean(b[:, None] == a)
+            assert 0.52 < auc < 0.92
+    assert config.lesions.tuft_probability < 0.9
+
+
+def test_forks_follow_murray() -> None:
+    """Where an arteriole or venule forks, the cubes of the daughters' radii sum to at most the parent's."""
+    config = OctaConfig().anatomy
+    rng = np.random.default_rng(4)
+    faz = faz_outline(config, rng)
+    trees = grow_trees(config, faz, rng)
+    graph = cell_walls(config, faz, seed_cells(config, faz, trees, [], rng))
+    lay_trees(graph, trees, config.model_copy(update={"uptake": 0.0, "largest_radius": 99.0}), rng)
+    inside = graph.in_tree()
+    forks = 0
+    for node in np.flatnonzero(np.bincount(graph.edges[inside].ravel(), minlength=len(graph.points)) == 3):
+        at = inside & (graph.edges == node).any(axis=1)
+        if len(set(graph.tree[at])) == 1:
+            small, middle, large = np.sort(graph.radius[at]) ** 3
+            # A tip that ends at the fork itself adds its own share.
+            assert large - small - middle >= -1e-6 * large
+            forks += int(np.isclose(large, small + middle))
+    assert forks > 20

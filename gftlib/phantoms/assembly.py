@@ -1,0 +1,180 @@
+"""From straight vessels to bent polylines within the frame, and from settled polylines to the true graph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gftlib.phantoms.bending import Bend
+from gftlib.phantoms.junctions import seat_branches
+from gftlib.phantoms.planar import PlanarGraph
+from gftlib.phantoms.strokes import LAST, Strokes
+from gftlib.phantoms.truth import VesselGraph, chains
+
+RIM = 6.0
+
+
+def bend(graph: PlanarGraph, light: np.ndarray, warp: Bend, step: float = 4.0) -> Strokes:
+    """Turn straight vessels into smooth curves and bend them.
+
+    Edges of one kind that meet at a node of degree two become one polyline; its corners are rounded, its ends
+    stay.
+
+    Args:
+        graph: Straight vessels; unused nodes are allowed.
+        light: (m,) relative brightness.
+        warp: Map of the plane.
+        step: Longest straight piece, pixels.
+
+    Returns:
+        Polylines, cut at the frame.
+    """
+    kinds = np.zeros((len(graph.points), 2), dtype=int)
+    kinds[:, 0] = np.iinfo(np.int8).max
+    for end in (0, 1):
+        np.minimum.at(kinds[:, 0], graph.edges[:, end], graph.kind)
+        np.maximum.at(kinds[:, 1], graph.edges[:, end], graph.kind)
+    groups = chains(graph.edges, len(graph.points), kinds[:, 0] != kinds[:, 1])
+    points, radius, offsets, ends = _subdivide(graph, groups, step)
+    lines = np.split(warp(points), offsets[1:-1])
+    radii = np.split(radius, offsets[1:-1])
+    seat_branches(lines, radii, ends.tolist())
+    first = [group[0][0] for group in groups]
+    strokes = Strokes(
+        np.concatenate(lines),
+        np.concatenate(radii),
+        np.r_[0, np.cumsum([len(line) for line in lines])],
+        ends,
+        graph.kind[first],
+        graph.tree[first],
+        light[first],
+        np.zeros(len(graph.points), dtype=bool),
+        graph.tip.copy(),
+    )
+    return clip(strokes)
+
+
+def _subdivide(
+    graph: PlanarGraph, groups: list[list[tuple[int, bool]]], step: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return points, radii, offsets and end nodes of the chains, cut to ``step``, corners rounded."""
+    edge = np.array([e for group in groups for e, _ in group])
+    back = np.array([b for group in groups for _, b in group])
+    size = np.array([len(group) for group in groups])
+    last = np.cumsum(size) - 1
+    ends = np.where(back[:, None], graph.edges[edge, ::-1], graph.edges[edge])
+    parts = np.maximum(2, np.ceil(graph.lengths()[edge] / step).astype(int))
+    # Every edge gives its pieces' first points; a chain's last edge its end point too.
+    count = parts.copy()
+    count[last] += 1
+    owner = np.repeat(np.arange(len(edge)), count)
+    t = (np.arange(len(owner)) - (np.cumsum(count) - count)[owner]) / parts[owner]
+    a, b = graph.points[ends[owner, 0]], graph.points[ends[owner, 1]]
+    points, radius = a + t[:, None] * (b - a), graph.radius[edge][owner]
+    offsets = np.r_[0, np.cumsum(count)[last]]
+    inner = np.ones(len(points), dtype=bool)
+    inner[offsets[:-1]] = inner[offsets[1:] - 1] = False
+    inner = np.flatnonzero(inner)
+    for _ in range(6):
+        points[inner] += 0.25 * (points[inner - 1] + points[inner + 1]) - 0.5 * points[inner]
+        radius[inner] += 0.25 * (radius[inner - 1] + radius[inner + 1]) - 0.5 * radius[inner]
+    return points, radius, offsets, np.stack([ends[last - size + 1, 0], ends[last, 1]], axis=1)
+
+
+def clip(strokes: Strokes) -> Strokes:
+    """Cut polylines where they enter the frame's rim, and lead each cut straight out to the edge.
+
+    The rim is wider than the 2 pixels that count as vessel, so nothing runs along it.
+    """
+    inside = np.all((strokes.points > RIM) & (strokes.points < LAST - RIM), axis=1)
+    whole = np.logical_and.reduceat(inside, strokes.offsets[:-1])
+    part = np.flatnonzero(np.logical_or.reduceat(inside, strokes.offsets[:-1]) & ~whole)
+    pieces, radii, ends, parent = [], [], [], []
+    nodes = len(strokes.tip)
+    for edge in part:
+        span = slice(strokes.offsets[edge], strokes.offsets[edge + 1])
+        within, line, radius = inside[span], strokes.points[span], strokes.radius[span]
+        change = np.flatnonzero(np.diff(within.astype(np.int8)))
+        for run in np.split(np.arange(len(line)), change + 1):
+            if not within[run[0]]:
+                continue
+            first, last = run[0], run[-1]
+            pts, rad = [line[run]], [radius[run]]
+            u, v = strokes.ends[edge]
+            if first > 0:
+                pts.insert(0, _way_out(line[first], line[first - 1])[::-1])
+                rad.insert(0, radius[[first, first]])
+                u, nodes = nodes, nodes + 1
+            if last < len(line) - 1:
+                pts.append(_way_out(line[last], line[last + 1]))
+                rad.append(radius[[last, last]])
+                v, nodes = nodes, nodes + 1
+            pieces.append(np.concatenate(pts))
+            radii.append(np.concatenate(rad))
+            ends.append((u, v))
+            parent.append(edge)
+    added = nodes - len(strokes.tip)
+    kept = whole[strokes.owner()]
+    origin = np.r_[np.flatnonzero(whole), np.array(parent, dtype=int)]
+    sizes = np.r_[np.diff(strokes.offsets)[whole], np.array([len(p) for p in pieces], dtype=int)]
+    return Strokes(
+        np.concatenate([strokes.points[kept], *pieces]),
+        np.concatenate([strokes.radius[kept], *radii]),
+        np.r_[0, np.cumsum(sizes)],
+        np.concatenate([strokes.ends[whole], np.array(ends, dtype=int).reshape(-1, 2)]),
+        strokes.kind[origin],
+        strokes.tree[origin],
+        strokes.light[origin],
+        np.r_[strokes.border, np.ones(added, dtype=bool)],
+        np.r_[strokes.tip, np.zeros(added, dtype=bool)],
+    )
+
+
+def _way_out(inner: np.ndarray, outer: np.ndarray) -> np.ndarray:
+    """Return (2, 2): where the line between two points enters the frame, and the edge beside it."""
+    step = outer - inner
+    with np.errstate(divide="ignore", invalid="ignore"):
+        limit = np.where(
+            step > 0, (LAST - RIM - inner) / step, np.where(step < 0, (RIM - inner) / step, np.inf)
+        )
+    axis = int(limit.argmin())
+    entry = inner + step * min(1.0, limit[axis])
+    edge = entry.copy()
+    edge[axis] = LAST if step[axis] > 0 else 0.0
+    return np.stack([entry, edge])
+
+
+def planarised(strokes: Strokes) -> VesselGraph:
+    """Return the settled vessels as a graph whose nodes are junctions, dead ends and points on the frame."""
+    groups = chains(strokes.ends, len(strokes.tip), strokes.border)
+    points, radii, ends, kinds = [], [], [], []
+    for group in groups:
+        spans = [slice(strokes.offsets[e], strokes.offsets[e + 1]) for e, _ in group]
+        lines = [
+            strokes.points[s][::-1] if back else strokes.points[s]
+            for s, (_, back) in zip(spans, group, strict=True)
+        ]
+        widths = [
+            strokes.radius[s][::-1] if back else strokes.radius[s]
+            for s, (_, back) in zip(spans, group, strict=True)
+        ]
+        points.append(np.vstack([lines[0], *[line[1:] for line in lines[1:]]]))
+        radii.append(np.concatenate([widths[0], *[w[1:] for w in widths[1:]]]))
+        (e, back), (f, turned) = group[0], group[-1]
+        ends.append((strokes.ends[e][int(back)], strokes.ends[f][1 - int(turned)]))
+        kinds.append(
+            strokes.kind[max(group, key=lambda g: strokes.offsets[g[0] + 1] - strokes.offsets[g[0]])[0]]
+        )
+    nodes, ends = np.unique(np.array(ends), return_inverse=True)
+    ends = ends.reshape(-1, 2)
+    position = np.zeros((len(nodes), 2))
+    position[ends[:, 0]] = [p[0] for p in points]
+    position[ends[:, 1]] = [p[-1] for p in points]
+    return VesselGraph(
+        position.astype(np.float32),
+        ends,
+        np.vstack(points).astype(np.float32),
+        np.concatenate(radii).astype(np.float32),
+        np.r_[0, np.cumsum([len(p) for p in points])],
+        np.array(kinds, dtype=np.int8),
+        strokes.border[nodes],
+    )
