@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import Progress
 
 from gftlib.errors import GftError
 
@@ -45,6 +46,42 @@ def precompile() -> None:
     from gftlib.octa.graph import precompile
 
     precompile()
+
+
+@app.command()
+def graph(
+    image: Annotated[str, typer.Argument(help="a scan, or a folder of scans")],
+    out: Annotated[Path, typer.Option(help="folder of the graphs")],
+    masks: Annotated[str, typer.Option(help="vessel mask, or a folder of masks of the same names")] = "",
+    field_mm: Annotated[float, typer.Option(help="width of the scanned field, mm")] = 3.0,
+    workers: Workers = 1,
+) -> None:
+    """Extract the vessel graph of one scan or many; a second call makes only what is missing."""
+    from gftlib.octa import batch, scans
+
+    found = scans.find_scans(image, masks)
+    with Progress(transient=True) as bar:
+        task = bar.add_task("graphs", total=len(found))
+        errors = batch.extract(
+            found, out, field_mm, workers, lambda done, _: bar.update(task, completed=done)
+        )
+    typer.echo(f"{len(found) - len(errors)} of {len(found)} graphs in {out}")
+    for name, message in errors.items():
+        typer.echo(f"{name}: {message}", err=True)
+    raise typer.Exit(code=1 if errors else 0)
+
+
+@app.command()
+def measure(
+    name: Annotated[str, typer.Argument(help="octa_synthetic_tum or octa_rossa")],
+    folder: Annotated[Path, typer.Argument(help="where its files are")],
+) -> None:
+    """Measure a public set that is not shipped, for the book to quote."""
+    from gftlib import paths
+    from gftlib.octa.real_sets import measure_set
+
+    target = paths.root() / "book" / "results" / "real" / f"{name}.json"
+    typer.echo(paths.write_json(target, measure_set(name, folder)))
 
 
 @app.command()

@@ -1,0 +1,122 @@
+"""Figures measured on public scans that are not shipped: what was measured, on which files, from where.
+
+A chapter quotes them from ``book/results/real/<set>.json``; whoever has the files can measure them again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gftlib import paths
+from gftlib.datasets.images import read_mask, read_scan, to_grid
+from gftlib.errors import InputError, MissingError, did_you_mean
+from gftlib.octa.graph import build_graph
+from gftlib.octa.realism import describe_label
+from gftlib.octa.scans import Scan, find_scans
+from gftlib.octa.segmentation import segment_classical
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """A public set of scans with vessel masks.
+
+    Attributes:
+        title: What it is, in a few words.
+        source: Repository and commit.
+        licence: Its licence.
+        images: Folder of scans inside it.
+        masks: Folder of masks of the same names.
+        whole_bed: Whether the masks hold every vessel, capillaries too.
+        field_mm: Width of the scanned field, mm.
+    """
+
+    title: str
+    source: str
+    licence: str
+    images: str
+    masks: str
+    whole_bed: bool
+    field_mm: float = 3.0
+
+
+SETS = {
+    "octa_synthetic_tum": PublicSet(
+        "simulated deep-vascular-complex scans, exact masks",
+        "aiforvision/OCTA-autosegmentation @9cdc313",
+        "MIT",
+        "images",
+        "labels",
+        whole_bed=True,
+    ),
+    "octa_rossa": PublicSet(
+        "real scans, human masks of the larger vessels",
+        "nhjydywd/OCTA-FRNet @53e87f8",
+        "MIT",
+        "image",
+        "label",
+        whole_bed=False,
+    ),
+}
+
+
+def measure_scan(scan: Scan, about: PublicSet) -> dict[str, float]:
+    """Measure one scan of a public set.
+
+    Args:
+        scan: The scan, with its mask.
+        about: Its set.
+
+    Returns:
+        Area fractions of the given mask and of the one found here, their overlap (Dice, and recall of given
+        vessel pixels), segments and FAZ nodes of the graph of the mask found here; for masks that hold the
+        whole bed the figures of :func:`gftlib.octa.realism.describe_label` too.
+    """
+    image, given = read_scan(scan.image), to_grid(read_mask(scan.mask))
+    found = segment_classical(image / 255 if image.dtype == np.uint8 else image, size=max(given.shape))
+    graph = build_graph(found, image, field_mm=about.field_mm)
+    both = int((given & found).sum())
+    row = {
+        "given_area": float(given.mean()),
+        "found_area": float(found.mean()),
+        "dice": 2 * both / int(given.sum() + found.sum()),
+        "recall": both / int(given.sum()),
+        "found_segments": float(len(graph.vessel)),
+        "found_faz": float(len(graph.faz)),
+    }
+    return row | (describe_label(given, about.field_mm) if about.whole_bed else {})
+
+
+def measure_set(name: str, folder: Path | str) -> dict[str, Any]:
+    """Measure every scan of a public set.
+
+    Args:
+        name: Key of :data:`SETS`.
+        folder: Where its files are.
+
+    Returns:
+        Source, digest of every file, and a row of figures a scan (None where there is nothing to measure).
+
+    Raises:
+        InputError: If the set is unknown or a scan has no mask.
+        MissingError: If the folder is not laid out as the set is.
+    """
+    if name not in SETS:
+        raise InputError(f"unknown set {name!r}{did_you_mean(name, SETS)}")
+    about, folder = SETS[name], Path(folder)
+    if not (folder / about.images).is_dir() or not (folder / about.masks).is_dir():
+        raise MissingError(f"{folder} does not hold the folders {about.images}/ and {about.masks}/ of {name}")
+    rows, files = {}, {}
+    for scan in find_scans(folder / about.images, folder / about.masks):
+        if scan.mask is None:
+            raise InputError(f"{scan.image} has no mask in {folder / about.masks}")
+        files |= {str(path.relative_to(folder)): paths.sha256(path) for path in (scan.image, scan.mask)}
+        figures = measure_scan(scan, about)
+        rows[scan.name] = {
+            key: round(value, 5) if np.isfinite(value) else None for key, value in figures.items()
+        }
+    about_it = {"title": about.title, "source": about.source, "licence": about.licence}
+    return {"set": name, **about_it, "field_mm": about.field_mm, "files": files, "rows": rows}
