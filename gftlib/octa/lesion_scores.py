@@ -2,7 +2,7 @@
 
 The papers do not score the attributions of a staging network against exact lesions; phantoms make it
 possible. A node that carries a lesion of the kind in question (see `gftlib.octa.carriers`) is a positive, a
-node that carries no lesion at all a negative, any other node counts for nothing. The pointing game asks
+node that no lesion touches a negative, any other node counts for nothing. The pointing game asks
 whether the most important of these nodes is a positive; its chance level is the share of positives.
 Importances worth printing beside it: `z_importance`, which knows the training scans but no stage, and the
 attributions of a network that was never trained.
@@ -20,7 +20,7 @@ from scipy.stats import rankdata
 from gftlib.boxes import QUADRANTS, quadrant
 from gftlib.errors import InputError
 from gftlib.octa.batches import NODE_TYPES, GraphTensors
-from gftlib.octa.carriers import Carried, all_carriers, union
+from gftlib.octa.carriers import Carriers, Marked, carriers, together
 from gftlib.octa.graph import OctaGraph
 from gftlib.phantoms.lesion_masks import Lesion
 
@@ -39,7 +39,7 @@ class LesionScore:
         chance: Share of positives, the pointing game of a random ranking.
         auroc: Probability that a positive is ranked above a negative; 0.5 by chance.
         positives: Number of nodes that carry the lesions.
-        negatives: Number of nodes that carry none.
+        negatives: Number of nodes that no lesion touches.
     """
 
     kind: str
@@ -86,7 +86,7 @@ def score_scan(importance: Importance, graph: OctaGraph, lesions: Sequence[Lesio
 
     Returns:
         One score for each kind that is there, and for `ANY`, in the whole scan and in each quadrant in which
-        some node carries it and some node carries nothing. The FAZ lies in every quadrant.
+        some node carries it and some node is free. The FAZ lies in every quadrant.
 
     Raises:
         InputError: If importances and nodes do not match.
@@ -95,15 +95,15 @@ def score_scan(importance: Importance, graph: OctaGraph, lesions: Sequence[Lesio
     if {kind: len(importance.get(kind, ())) for kind in NODE_TYPES} != sizes:
         raise InputError(f"importances must be given for every node: the graph has {sizes}")
     values = np.concatenate([importance[kind] for kind in NODE_TYPES])
-    found = all_carriers(graph, lesions)
-    free = ~_flat(union(graph, [carried for _, carried in found]))
-    groups = {ANY: [carried for _, carried in found]}
-    for lesion, carried in found:
-        groups.setdefault(lesion.kind, []).append(carried)
+    groups: dict[str, list[Carriers]] = {ANY: [carriers(graph, lesion) for lesion in lesions]}
+    for lesion, found in zip(lesions, groups[ANY], strict=True):
+        groups.setdefault(lesion.kind, []).append(found)
+    everything = together(graph, groups[ANY])
+    free = ~(_flat(everything.core) | _flat(everything.around))
     scopes = {WHOLE: np.ones(len(values), bool)} | _quadrants(graph)
     scores = []
     for kind, parts in groups.items():
-        carry = _flat(union(graph, parts))
+        carry = _flat(together(graph, parts).core)
         for scope, inside in scopes.items():
             if (carry & inside).any() and (free & inside).any():
                 scores.append(_score(kind, scope, values, carry & inside, free & inside))
@@ -142,8 +142,8 @@ def _score(kind: str, scope: str, values: np.ndarray, carry: np.ndarray, free: n
     )
 
 
-def _flat(carried: Carried) -> np.ndarray:
-    return np.concatenate([carried[kind] for kind in NODE_TYPES])
+def _flat(marked: Marked) -> np.ndarray:
+    return np.concatenate([marked[kind] for kind in NODE_TYPES])
 
 
 def _quadrants(graph: OctaGraph) -> dict[str, np.ndarray]:

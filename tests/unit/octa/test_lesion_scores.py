@@ -12,7 +12,7 @@ from torch import nn
 
 from gftlib.errors import InputError
 from gftlib.octa.batches import GraphTensors, from_octa_graph
-from gftlib.octa.carriers import CARRIERS, carriers, union
+from gftlib.octa.carriers import CARRIERS, carriers, together
 from gftlib.octa.faithfulness import faithfulness_curves, randomisation_check
 from gftlib.octa.graph import OctaGraph, build_graph
 from gftlib.octa.lesion_scores import ANY, WHOLE, auroc, score_scan, summarise, z_importance
@@ -47,34 +47,45 @@ def test_every_kind_of_lesion_has_a_rule():
 
 def test_a_drop_out_is_carried_by_the_area_it_left(mesh):
     found = carriers(mesh, square("capillary non-perfusion", PITCH + 10, PITCH + 10, 130, 130))
-    assert at(mesh.ica_pos, found["ica"]) == {(4, 4)} and not found["vessel"].any() and not found["faz"].any()
+    assert at(mesh.ica_pos, found.core["ica"]) == {(4, 4)}
+    assert not found.core["vessel"].any() and not found.core["faz"].any()
+    # Its four sides of two segments are touched, no node else.
+    assert at(mesh.vessel_pos, found.around["vessel"]) == {
+        place for side in (3, 5) for end in (2, 6) for place in ((side, end), (end, side))
+    }
+    assert not found.around["ica"].any() and not found.around["faz"].any()
 
 
 def test_a_half_covered_area_counts_by_its_share_of_the_lesion(mesh):
     # A lesion over a quarter of the large area and all of the cell beside it.
     found = carriers(mesh, square("capillary non-perfusion", PITCH + 3, 2 * PITCH, PITCH, 2 * PITCH))
-    assert at(mesh.ica_pos, found["ica"]) == {(4, 4), (3, 7)}
+    assert at(mesh.ica_pos, found.core["ica"]) == {(4, 4), (3, 7)}
+    assert {(3, 8), (2, 7)} < at(mesh.vessel_pos, found.around["vessel"])
 
 
 def test_an_enlarged_faz_is_carried_by_it_and_its_border_there(mesh):
     found = carriers(mesh, square("FAZ enlargement", 5 * PITCH + 3, 5 * PITCH + 3, 60, 6 * PITCH - 6))
-    assert found["faz"].tolist() == [True] and not found["ica"].any()
-    places = at(mesh.vessel_pos, found["vessel"])
-    assert {(10, 11 + 2 * i) for i in range(6)} <= places
-    assert all(row in (10, 11) for row, _ in places)
+    assert found.core["faz"].tolist() == [True]
+    assert not found.core["ica"].any() and not found.core["vessel"].any()
+    border = {(10, 11 + 2 * i) for i in range(6)} | {(22, 11 + 2 * i) for i in range(6)}
+    assert border | {(c, r) for r, c in border} <= at(mesh.vessel_pos, found.around["vessel"])
 
 
 def test_a_vessel_change_is_carried_by_the_segments_inside(mesh):
     found = carriers(mesh, square("vessel tortuosity", 13 * PITCH - 6, PITCH, 12, 3 * PITCH))
-    assert at(mesh.vessel_pos, found["vessel"]) == {(26, 3), (26, 5), (26, 7)} and not found["ica"].any()
+    assert at(mesh.vessel_pos, found.core["vessel"]) == {(26, 3), (26, 5), (26, 7)}
+    assert not found.core["ica"].any()
+    assert at(mesh.ica_pos, found.around["ica"]) == {(r, c) for r in (25, 27) for c in (1, 3, 5, 7, 9)}
     bulge = carriers(mesh, square("microaneurysm", 13 * PITCH - 6, PITCH + 20, 12, 12))
-    assert at(mesh.vessel_pos, bulge["vessel"]) == {(26, 3)}
+    assert at(mesh.vessel_pos, bulge.core["vessel"]) == {(26, 3)}
+    assert at(mesh.ica_pos, bulge.around["ica"]) == {(25, 3), (27, 3)}
 
 
 def test_a_tuft_is_carried_by_segments_and_areas(mesh):
     found = carriers(mesh, square("neovascular tuft", 12 * PITCH - 5, 12 * PITCH - 5, 2 * PITCH, 2 * PITCH))
-    assert at(mesh.ica_pos, found["ica"]) == {(25, 25), (25, 27), (27, 25), (27, 27)}
-    assert {(24, 25), (25, 24), (26, 25), (25, 26)} <= at(mesh.vessel_pos, found["vessel"])
+    assert at(mesh.ica_pos, found.core["ica"]) == {(25, 25), (25, 27), (27, 25), (27, 27)}
+    assert {(24, 25), (25, 24), (26, 25), (25, 26)} <= at(mesh.vessel_pos, found.core["vessel"])
+    assert not any((found.core[kind] & found.around[kind]).any() for kind in ("vessel", "ica", "faz"))
 
 
 def test_bad_lesions_are_refused(mesh):
@@ -105,7 +116,8 @@ LESIONS = (
 
 
 def truth(mesh: OctaGraph, lesions=LESIONS) -> dict[str, np.ndarray]:
-    return {k: v.astype(float) for k, v in union(mesh, [carriers(mesh, one) for one in lesions]).items()}
+    found = together(mesh, [carriers(mesh, one) for one in lesions])
+    return {kind: core.astype(float) for kind, core in found.core.items()}
 
 
 def test_the_truth_scores_full_marks_and_its_opposite_none(mesh):
@@ -114,10 +126,13 @@ def test_the_truth_scores_full_marks_and_its_opposite_none(mesh):
     scopes = {(ANY, WHOLE), (ANY, "UL"), (ANY, "LL"), *((kind, WHOLE) for kind in kinds)}
     assert set(scores) == scopes | {(kinds[0], "UL"), (kinds[1], "LL")}
     assert all(score.hit == 1 and score.auroc == 1 for score in scores.values())
-    # The other lesion's segments are no negatives.
+    # The other lesion's segments are no negatives, and what either touches is neither.
+    free = scores[kinds[0], WHOLE].negatives
+    around = together(mesh, [carriers(mesh, one) for one in LESIONS]).around
     nodes = len(mesh.vessel) + len(mesh.ica) + 1
-    assert (scores[kinds[0], WHOLE].positives, scores[kinds[0], WHOLE].negatives) == (1, nodes - 4)
-    assert scores[ANY, WHOLE].chance == pytest.approx(4 / nodes)
+    assert scores[kinds[0], WHOLE].positives == 1
+    assert free == nodes - 4 - sum(int(part.sum()) for part in around.values())
+    assert scores[ANY, WHOLE].chance == pytest.approx(4 / (4 + free))
     wrong = {kind: -values for kind, values in truth(mesh).items()}
     assert all(score.hit == 0 and score.auroc == 0 for score in score_scan(wrong, mesh, LESIONS))
 
