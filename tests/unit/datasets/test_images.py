@@ -1,92 +1,143 @@
+"""Scans and masks of every kind a user may bring."""
+
+from __future__ import annotations
+
+import logging
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from gftlib.datasets import images
 from gftlib.datasets.images import read_mask, read_scan, to_grid
 from gftlib.errors import InputError, MissingError
 
-GREY = (np.arange(64 * 48).reshape(48, 64) % 251).astype(np.uint8)
-BARS = np.repeat([[0, 255, 0, 0]], 48, axis=0).repeat(16, axis=1).astype(np.uint8)
+RAMP = np.arange(64 * 48).reshape(64, 48) % 256
 
 
-def save(path, array, mode=None):
-    Image.fromarray(array).convert(mode).save(path) if mode else Image.fromarray(array).save(path)
+def save(path, array, **options):
+    Image.fromarray(array).save(path, **options)
     return path
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
-def test_eight_bit_scans_in_any_dress_are_the_same(tmp_path, mode):
-    np.testing.assert_array_equal(read_scan(save(tmp_path / "x.png", GREY, mode)), GREY)
+@pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
+def test_eight_bits_are_exact(tmp_path, suffix):
+    scan = read_scan(save(tmp_path / f"scan.{suffix}", RAMP.astype(np.uint8)))
+    assert scan.dtype == np.float32 and scan.shape == (64, 48)
+    assert (np.rint(scan * 255) == RAMP).all() and scan.max() == 1
 
 
-@pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_sixteen_bits_keep_their_depth(tmp_path, suffix):
-    deep = GREY.astype(np.uint16) * 257 + 1
-    found = read_scan(save(tmp_path / f"x.{suffix}", deep))
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, deep / 65535, atol=1e-7)
+@pytest.mark.parametrize(("top", "scale"), [(200, 255), (1000, 1023), (4095, 4095), (60000, 65535)])
+def test_sixteen_bits_are_scaled_by_their_depth(tmp_path, top, scale):
+    values = (RAMP * top // 255).astype(np.uint16)
+    for suffix in ("png", "tif"):
+        scan = read_scan(save(tmp_path / f"scan.{suffix}", values))
+        assert np.allclose(scan, values / scale, atol=1e-6)
 
 
-def test_floats_must_be_fractions(tmp_path):
-    fraction = (GREY / 255).astype(np.float32)
-    np.testing.assert_array_equal(read_scan(save(tmp_path / "x.tif", fraction)), fraction)
-    for bad in (fraction * 255, np.where(GREY == 3, np.nan, fraction)):
-        with pytest.raises(InputError, match=r"y\.tif holds NaN or values outside"):
-            read_scan(save(tmp_path / "y.tif", bad.astype(np.float32)))
+def test_floats_must_lie_in_the_unit_range(tmp_path):
+    path = save(tmp_path / "scan.tif", (RAMP / 255).astype(np.float32))
+    assert np.allclose(read_scan(path), RAMP / 255)
+    for bad in (RAMP.astype(np.float32), np.full((8, 8), np.nan, np.float32)):
+        with pytest.raises(InputError, match=r"scan\.tif.*outside"):
+            read_scan(save(path, bad))
 
 
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (np.stack([GREY, GREY // 2, GREY], axis=-1), "colour image"),
-        (GREY > 3, "two-valued mask"),
-        (np.dstack([GREY, GREY, GREY, GREY]), "partly transparent"),
-    ],
-)
-def test_what_is_no_grey_scan_is_refused_by_name(tmp_path, array, message):
-    with pytest.raises(InputError, match=rf"x\.png.*{message}"):
-        read_scan(save(tmp_path / "x.png", array))
+def test_grey_saved_as_colour_is_grey(tmp_path):
+    colour = np.repeat(RAMP.astype(np.uint8)[..., None], 3, axis=2)
+    assert (np.rint(read_scan(save(tmp_path / "rgb.png", colour)) * 255) == RAMP).all()
+    opaque = np.dstack([colour, np.full(RAMP.shape, 255, np.uint8)])
+    assert (np.rint(read_scan(save(tmp_path / "rgba.png", opaque)) * 255) == RAMP).all()
+    smooth = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[:, None], 64, 1)
+    path = save(tmp_path / "scan.jpg", np.repeat(smooth[..., None], 3, axis=2), quality=95)
+    assert np.abs(read_scan(path) * 255 - smooth).max() < 6
 
 
-def test_what_is_no_image_is_refused(tmp_path, monkeypatch):
-    (tmp_path / "x.png").write_text("text")
-    with pytest.raises(InputError, match="cannot be read as an image"):
-        read_scan(tmp_path / "x.png")
-    with pytest.raises(MissingError, match="no file"):
-        read_mask(tmp_path / "none.png")
-    whole = save(tmp_path / "y.png", GREY)
-    whole.write_bytes(whole.read_bytes()[:-80])
-    with pytest.raises(InputError, match="cannot be read"):
-        read_scan(whole)
-    monkeypatch.setattr(images, "MAX_PIXELS", 100)
-    with pytest.raises(InputError, match="too many to read"):
-        read_scan(save(tmp_path / "z.png", GREY))
+def test_true_colour_is_luminance_with_a_warning(tmp_path, caplog):
+    colour = np.zeros((16, 16, 3), np.uint8)
+    colour[..., 0] = 200
+    with caplog.at_level(logging.WARNING):
+        scan = read_scan(save(tmp_path / "red.png", colour))
+    assert np.rint(scan * 255).max() == round(0.299 * 200) and "red.png" in caplog.text
 
 
-def test_masks_of_any_two_values(tmp_path):
-    for array in (BARS, BARS // 255, BARS > 0, BARS // 2 + 10):
-        np.testing.assert_array_equal(read_mask(save(tmp_path / "m.png", array)), BARS > 0)
-    jpeg = read_mask(save(tmp_path / "m.jpg", BARS))
-    assert (jpeg != (BARS > 0)).mean() < 0.01
+def test_palette_and_one_bit_images(tmp_path):
+    palette = Image.fromarray(RAMP.astype(np.uint8)).convert("P")
+    palette.save(tmp_path / "palette.png")
+    assert (np.rint(read_scan(tmp_path / "palette.png") * 255) == RAMP).all()
+    bits = save(tmp_path / "bits.png", RAMP > 128)
+    assert (read_mask(bits) == (RAMP > 128)).all()
 
 
-@pytest.mark.parametrize(
-    ("array", "message"),
-    [
-        (GREY, "grey levels"),
-        (255 - BARS, "75% of the field are vessels: invert"),
-        (0 * BARS, "one value only"),
-    ],
-)
-def test_what_is_no_mask_is_refused(tmp_path, array, message):
-    with pytest.raises(InputError, match=message):
-        read_mask(save(tmp_path / "m.png", array))
+def test_what_is_no_scan_is_refused_by_name(tmp_path):
+    with pytest.raises(MissingError, match=r"none\.png"):
+        read_scan(tmp_path / "none.png")
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(InputError, match=r"text\.png"):
+        read_scan(tmp_path / "text.png")
+    whole = save(tmp_path / "whole.png", np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8))
+    (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:1500])
+    with pytest.raises(InputError, match=r"cut\.png"):
+        read_scan(tmp_path / "cut.png")
+    page = Image.fromarray(RAMP.astype(np.uint8))
+    page.save(tmp_path / "pages.tif", save_all=True, append_images=[page])
+    with pytest.raises(InputError, match="2 pages"):
+        read_scan(tmp_path / "pages.tif")
+    see_through = np.zeros((8, 8, 4), np.uint8)
+    with pytest.raises(InputError, match="transparent"):
+        read_scan(save(tmp_path / "alpha.png", see_through))
 
 
-def test_the_grid_keeps_proportions_and_area():
-    mask = BARS > 0
-    fine = to_grid(mask, 640)
-    assert fine.shape == (480, 640)
-    assert abs(fine.mean() - mask.mean()) < 0.01
-    assert to_grid(fine, 100) is fine
+def mask_image() -> np.ndarray:
+    mask = np.zeros((64, 64), bool)
+    mask[20:30] = mask[:, 40:44] = True
+    return mask
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 255), (10, 90)])
+def test_two_valued_masks(tmp_path, low, high):
+    mask = mask_image()
+    path = save(tmp_path / "mask.png", np.where(mask, high, low).astype(np.uint8))
+    assert (read_mask(path) == mask).all()
+
+
+def test_a_mask_saved_as_jpeg_is_thresholded(tmp_path):
+    mask = mask_image()
+    path = save(tmp_path / "mask.jpg", (mask * 255).astype(np.uint8), quality=80)
+    assert (read_mask(path) == mask).all()
+
+
+def test_a_scan_is_no_mask(tmp_path):
+    with pytest.raises(InputError, match=r"scan\.png is no mask"):
+        read_mask(save(tmp_path / "scan.png", RAMP.astype(np.uint8)))
+
+
+def test_an_inverted_mask_is_noticed(tmp_path):
+    path = save(tmp_path / "mask.png", (~mask_image() * 255).astype(np.uint8))
+    with pytest.raises(InputError, match="invert=True"):
+        read_mask(path)
+    assert (read_mask(path, invert=True) == mask_image()).all()
+    with pytest.raises(InputError, match="leave invert out"):
+        read_mask(save(path, (mask_image() * 255).astype(np.uint8)), invert=True)
+
+
+def test_an_empty_mask_is_empty(tmp_path):
+    assert not read_mask(save(tmp_path / "mask.png", np.zeros((64, 64), np.uint8))).any()
+
+
+def test_to_grid_keeps_area_and_proportions():
+    mask = mask_image()[:48]
+    for method in ("linear", "nearest"):
+        grid = to_grid(mask, 256, method)
+        assert grid.shape == (192, 256) and grid.dtype == bool
+        assert grid.mean() == pytest.approx(mask.mean(), rel=0.02)
+        assert (to_grid(grid, 256, method) == grid).all()
+    assert (to_grid(mask, 256, "nearest")[::4, ::4] == mask).all()
+    fine = np.repeat(np.repeat(mask, 4, 0), 4, 1)
+    assert (to_grid(fine, 64) == mask).mean() > 0.99
+
+
+def test_to_grid_refuses_what_it_cannot_do():
+    with pytest.raises(InputError, match="one channel"):
+        to_grid(np.zeros((8, 8, 3)))
+    with pytest.raises(InputError, match="method"):
+        to_grid(np.zeros((8, 8)), 16, "cubic")
