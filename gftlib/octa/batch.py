@@ -1,110 +1,162 @@
-"""From many scans to many graphs: one file a scan, errors collected, resumed where it stopped."""
+"""Graphs of a whole folder of scans: in parallel, resumable, one bad scan not stopping the rest."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from gftlib import paths
 from gftlib.datasets.images import read_mask, read_scan, to_grid
-from gftlib.errors import GftError
-from gftlib.octa.graph import OctaGraph, build_graph
-from gftlib.octa.graph_files import key_of, read_graph, write_graph
-from gftlib.octa.scans import Scan
-from gftlib.octa.segmentation import segment_classical
+from gftlib.errors import GftError, InputError
+from gftlib.octa.graph import build_graph
+from gftlib.octa.graph_io import FORMAT, VERSION, write_graph
+from gftlib.paths import read_json, sha256, write_json
 
 log = logging.getLogger(__name__)
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-def load(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
-    """Read a scan and its vessel mask; without a mask, segment the scan.
+Segment = Callable[[np.ndarray], np.ndarray]
+"""Turns a scan (H, W) float32 in [0, 1] into a vessel mask of the same field, of any size."""
 
-    Args:
-        scan: The scan.
 
-    Returns:
-        The scan, (h, w), and its mask on the working grid, (H, W) bool.
+@dataclass(frozen=True)
+class BatchResult:
+    """What a batch did.
+
+    Attributes:
+        graphs: Graph file of each scan that has one now, by scan name.
+        skipped: Names of scans whose graph was there already, of the same input and settings.
+        errors: Message by scan name; also written to ``errors.json``.
     """
-    image = read_scan(scan.image)
-    if scan.mask is not None:
-        return image, to_grid(read_mask(scan.mask))
-    return image, segment_classical(image / 255 if image.dtype == np.uint8 else image)
+
+    graphs: dict[str, Path] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+    errors: dict[str, str] = field(default_factory=dict)
 
 
-def extract(
-    scans: Sequence[Scan],
-    folder: Path | str,
-    field_mm: float = 3.0,
+def extract_folder(
+    scans: Sequence[Path],
+    out: Path,
+    segment: Segment,
+    *,
+    masks: Mapping[str, Path] | None = None,
+    size: int = 1216,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[str, str]:
-    """Write the graph of every scan that has none yet, as ``<name>.npz``.
+    progress: Callable[[int, int, str], None] | None = None,
+    label: str = "",
+    **settings: Any,
+) -> BatchResult:
+    """Build the graph of every scan and write it to ``out`` as ``<scan name>.json.gz``.
 
-    A scan that cannot be used does not stop the others: what is wrong with it is returned, and kept in
-    ``errors.json`` beside the graphs. A graph is made anew if its scan, mask or field changed.
+    A scan is skipped if its graph is there and was made from the same bytes with the same settings, which
+    ``<scan name>.record.json`` tells; it is written last. What fails is listed in ``errors.json``.
 
     Args:
-        scans: The scans.
-        folder: Where the graphs go.
-        field_mm: Width of the scanned field, mm.
-        workers: Processes at work at once; 1 stays in this process.
-        progress: Called with (done, total) after each scan.
+        scans: Image files; their names without ending must differ.
+        out: Target folder, made if missing.
+        segment: Segmentation, used where there is no mask; picklable if ``workers`` is above 1.
+        masks: Vessel mask file by scan name.
+        size: Longer side of the working grid in pixels.
+        workers: Processes; each computes on one thread.
+        progress: Called with the number done, the number of scans, and the scan's name, after each scan.
+        label: What the segmentation is, part of the settings that decide whether a graph is up to date.
+        **settings: Passed to ``build_graph``.
 
     Returns:
-        The error message of each scan that failed, by name.
+        Files, skipped scans and errors.
+
+    Raises:
+        InputError: If two scans have the same name.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    errors: dict[str, str] = {}
-    for done, (name, error) in enumerate(_results(scans, folder, field_mm, workers), start=1):
+    masks = masks or {}
+    names = [Path(scan).stem for scan in scans]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"more than one scan is called {twice[0]!r}: rename them, names tell results apart")
+    out.mkdir(parents=True, exist_ok=True)
+    name_of = (
+        label
+        or f"{getattr(segment, '__module__', '')}.{getattr(segment, '__qualname__', repr(type(segment)))}"
+    )
+    common = {"format": FORMAT, "version": VERSION, "segment": name_of, "size": size, "settings": settings}
+    result, skipped, waiting = BatchResult(), [], []
+    for name, scan in zip(names, map(Path, scans), strict=True):
+        job = (name, scan, masks.get(name), out, segment, size, settings, common)
+        if _is_done(job):
+            skipped.append(name)
+            result.graphs[name] = out / f"{name}.json.gz"
+        else:
+            waiting.append(job)
+    done = len(skipped)
+    for name, error in _results(waiting, workers):
+        done += 1
         if error:
-            errors[name] = error
             log.warning("%s: %s", name, error)
-        log.info("graph %d of %d", done, len(scans))
+            result.errors[name] = error
+        else:
+            result.graphs[name] = out / f"{name}.json.gz"
         if progress:
-            progress(done, len(scans))
-    paths.write_json(folder / "errors.json", errors)
-    return errors
+            progress(done, len(names), name)
+    write_json(out / "errors.json", result.errors)
+    return BatchResult(dict(sorted(result.graphs.items())), tuple(skipped), result.errors)
 
 
-def extracted(scans: Sequence[Scan], folder: Path | str) -> Iterator[tuple[Scan, OctaGraph]]:
-    """Read back the graphs of those scans that have one, in order."""
-    for scan in scans:
-        path = Path(folder) / f"{scan.name}.npz"
-        if path.is_file():
-            yield scan, read_graph(path)
+Job = tuple[str, Path, Path | None, Path, Segment, int, dict[str, Any], dict[str, Any]]
 
 
-def _results(
-    scans: Sequence[Scan], folder: Path, field_mm: float, workers: int
-) -> Iterator[tuple[str, str | None]]:
-    """Yield the name of each scan with what went wrong, as they are done."""
-    if workers == 1:
-        for scan in scans:
-            yield scan.name, _build(scan, folder, field_mm)
-        return
-    # Spawned, not forked: a fork beside running threads can hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(_build, scan, folder, field_mm): scan.name for scan in scans}
-        for future in as_completed(waiting):
-            yield waiting[future], future.result()
+def _record(job: Job) -> dict[str, Any]:
+    _, scan, mask, _, _, _, _, common = job
+    return common | {"scan": sha256(scan), "mask": sha256(mask) if mask else None}
 
 
-def _build(scan: Scan, folder: Path, field_mm: float) -> str | None:
-    """Make and write one graph unless it is there; return what went wrong, if anything did."""
-    path = folder / f"{scan.name}.npz"
+def _is_done(job: Job) -> bool:
+    name, scan, mask, out, *_ = job
+    record = out / f"{name}.record.json"
+    if not (record.is_file() and (out / f"{name}.json.gz").is_file()):
+        return False
+    if not scan.is_file() or (mask and not mask.is_file()):
+        return False
     try:
-        mask_key = paths.sha256(scan.mask) if scan.mask is not None else "classical"
-        key = paths.sha256(f"{paths.sha256(scan.image)} {mask_key} {field_mm}".encode())
-        if key_of(path) != key:
-            image, mask = load(scan)
-            write_graph(build_graph(mask, image, field_mm=field_mm), path, key)
-    except GftError as error:
-        path.unlink(missing_ok=True)  # a graph of an earlier, usable version of the scan would be believed
-        return str(error)
-    return None
+        return read_json(record) == _record(job)
+    except InputError:
+        return False
+
+
+def _extract(job: Job) -> tuple[str, str]:
+    """Build and write one graph; return the scan's name and an error message, empty if there is none."""
+    name, scan, mask, out, segment, size, settings, _ = job
+    try:
+        image = read_scan(scan)
+        found = read_mask(mask) if mask else segment(image)
+        write_graph(out / f"{name}.json.gz", build_graph(to_grid(found, size), image, **settings))
+        write_json(out / f"{name}.record.json", _record(job))
+    except (GftError, ValueError, OSError, ArithmeticError, MemoryError) as error:
+        return name, f"{type(error).__name__}: {error}"
+    return name, ""
+
+
+def _one_thread() -> None:
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+
+
+def _results(jobs: Sequence[Job], workers: int) -> Iterator[tuple[str, str]]:
+    if workers <= 1 or len(jobs) <= 1:
+        yield from map(_extract, jobs)
+        return
+    # A forked copy of a process with threads (torch, BLAS) may hang; a fresh one does not.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+        futures = {pool.submit(_extract, job): job[0] for job in jobs}
+        for future in as_completed(futures):
+            try:
+                yield future.result()
+            except BrokenExecutor as error:
+                yield futures[future], f"its process died (out of memory?): {error}"

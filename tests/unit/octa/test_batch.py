@@ -1,106 +1,90 @@
-import json
+"""A folder of scans: all are tried, what is done is kept, what fails is told."""
+
+from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn import lattice
 from PIL import Image
 
-from gftlib.errors import InputError, MissingError
-from gftlib.octa import batch, graph_files
-from gftlib.octa.graph import build_graph
-from gftlib.octa.scans import find_scans
+from gftlib.errors import InputError
+from gftlib.octa.batch import extract_folder
+from gftlib.octa.graph_io import read_graph, same
+from gftlib.paths import read_json
 
 
-def ladder(rungs):
-    """Two rails and some rungs: as many areas between them as rungs, less one."""
-    mask = np.zeros((120, 160), bool)
-    mask[:, 40:44] = mask[:, 100:104] = True
-    for row in np.linspace(10, 105, rungs).astype(int):
-        mask[row : row + 4, 40:104] = True
-    return mask
+def bright(image: np.ndarray) -> np.ndarray:
+    if image.max() < 0.2:
+        raise ValueError("too dark")
+    return image > 0.5
 
 
 @pytest.fixture
-def folder(tmp_path):
-    for name, rungs in (("a", 2), ("b", 4)):
-        for kind, scale in (("scans", 200), ("masks", 255)):
-            (tmp_path / kind).mkdir(exist_ok=True)
-            Image.fromarray(ladder(rungs).astype(np.uint8) * scale).save(tmp_path / kind / f"{name}.png")
-    return tmp_path
+def scans(tmp_path):
+    files = []
+    for k in range(3):
+        path = tmp_path / "in" / f"scan{k}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(lattice(k) * np.uint8(200)).save(path)
+        files.append(path)
+    return files
 
 
-def scans(folder):
-    return find_scans(folder / "scans", folder / "masks")
+def run(scans, out, **options):
+    return extract_folder(scans, out, bright, size=160, min_faz_mm=0.2, **options)
 
 
-def test_a_graph_is_read_back_as_it_was(tmp_path):
-    graph = build_graph(ladder(3), field_mm=2.0)
-    read = graph_files.read_graph(graph_files.write_graph(graph, tmp_path / "g.npz", "key"))
-    assert (read.shape, read.field_mm) == (graph.shape, graph.field_mm)
-    for name in (
-        "vessel",
-        "vessel_pos",
-        "paths",
-        "path_offsets",
-        "junctions",
-        "ends",
-        "ica",
-        "faz",
-        "labels",
-    ):
-        np.testing.assert_array_equal(getattr(read, name), getattr(graph, name))
-    assert read.edges.keys() == graph.edges.keys()
-    for relation, pairs in graph.edges.items():
-        np.testing.assert_array_equal(read.edges[relation], pairs)
-
-
-def test_a_damaged_or_missing_graph_says_what_to_do(tmp_path):
-    path = graph_files.write_graph(build_graph(ladder(3)), tmp_path / "g.npz")
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(InputError, match=r"damaged.*extract the graph again"):
-        graph_files.read_graph(path)
-    assert graph_files.key_of(path) is None
-    with pytest.raises(MissingError, match="extract the graph first"):
-        graph_files.read_graph(tmp_path / "none.npz")
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_folder_of_scans_becomes_a_folder_of_graphs(folder, workers):
+def test_every_scan_is_done_once(scans, tmp_path):
     seen = []
-    errors = batch.extract(scans(folder), folder / "out", 3.0, workers, lambda *state: seen.append(state))
-    assert errors == {}
-    assert seen == [(1, 2), (2, 2)]
-    more = [len(graph.ica) for _, graph in batch.extracted(scans(folder), folder / "out")]
-    assert more[1] - more[0] == 2
+    result = run(scans, tmp_path / "out", progress=lambda *step: seen.append(step))
+    assert seen == [(1, 3, "scan0"), (2, 3, "scan1"), (3, 3, "scan2")]
+    assert list(result.graphs) == ["scan0", "scan1", "scan2"] and not result.errors and not result.skipped
+    stamps = {path: path.stat().st_mtime_ns for path in result.graphs.values()}
+    again = run(scans, tmp_path / "out")
+    assert again.skipped == ("scan0", "scan1", "scan2") and again.graphs == result.graphs
+    assert stamps == {path: path.stat().st_mtime_ns for path in again.graphs.values()}
 
 
-def test_a_bad_scan_does_not_stop_the_others_and_is_reported(folder):
-    (folder / "scans" / "a.png").write_text("no image")
-    errors = batch.extract(scans(folder), folder / "out")
-    assert list(errors) == ["a"]
-    assert "cannot be read as an image" in errors["a"]
-    assert json.loads((folder / "out" / "errors.json").read_text()) == errors
-    assert [scan.name for scan, _ in batch.extracted(scans(folder), folder / "out")] == ["b"]
+def test_changed_input_or_settings_are_done_again(scans, tmp_path):
+    out = tmp_path / "out"
+    run(scans, out)
+    Image.fromarray(lattice(9) * np.uint8(200)).save(scans[1])
+    assert run(scans, out).skipped == ("scan0", "scan2")
+    assert run(scans, out, field_mm=6.0).skipped == ()
+    (out / "scan0.record.json").write_text("{")
+    (out / "scan1.json.gz").unlink()
+    assert run(scans, out, field_mm=6.0).skipped == ("scan2",)
 
 
-def test_only_what_changed_is_made_again(folder):
-    batch.extract(scans(folder), folder / "out")
-    before = {path.name: path.stat().st_mtime_ns for path in (folder / "out").glob("*.npz")}
-    Image.fromarray(ladder(5).astype(np.uint8) * 255).save(folder / "masks" / "b.png")
-    batch.extract(scans(folder), folder / "out")
-    after = {path.name: path.stat().st_mtime_ns for path in (folder / "out").glob("*.npz")}
-    assert after["a.npz"] == before["a.npz"]
-    assert after["b.npz"] > before["b.npz"]
+def test_a_bad_scan_does_not_stop_the_rest(scans, tmp_path):
+    scans[0].write_text("no image")
+    Image.fromarray(np.zeros((160, 160), np.uint8)).save(scans[1])
+    result = run([*scans, tmp_path / "missing.png"], tmp_path / "out")
+    assert list(result.graphs) == ["scan2"]
+    assert set(result.errors) == {"scan0", "scan1", "missing"} and "too dark" in result.errors["scan1"]
+    assert read_json(tmp_path / "out" / "errors.json") == result.errors
+    assert not list((tmp_path / "out").glob(".*"))
 
 
-def test_a_graph_of_a_scan_that_became_unusable_is_gone(folder):
-    batch.extract(scans(folder), folder / "out")
-    (folder / "masks" / "a.png").write_text("no image")
-    assert list(batch.extract(scans(folder), folder / "out")) == ["a"]
-    assert not (folder / "out" / "a.npz").exists()
+def test_masks_are_used_where_given(scans, tmp_path):
+    mask = tmp_path / "mask.png"
+    Image.fromarray(lattice(7) * np.uint8(255)).save(mask)
+    result = run(scans, tmp_path / "out", masks={"scan0": mask})
+    graphs = [read_graph(path) for path in result.graphs.values()]
+    other = run([scans[0]], tmp_path / "other")
+    assert not same(graphs[0], read_graph(other.graphs["scan0"]))
+    Image.fromarray(lattice(8) * np.uint8(255)).save(mask)
+    assert run(scans, tmp_path / "out", masks={"scan0": mask}).skipped == ("scan1", "scan2")
 
 
-def test_a_scan_without_a_mask_is_segmented(folder):
-    image, mask = batch.load(find_scans(folder / "scans" / "b.png")[0])
-    assert image.shape == (120, 160)
-    assert mask.shape == (912, 1216)
-    assert 0.05 < mask.mean() < 0.6
+def test_two_scans_of_one_name_are_refused(scans, tmp_path):
+    with pytest.raises(InputError, match="'scan0'"):
+        run([scans[0], tmp_path / "b" / "scan0.png"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_graphs(scans, tmp_path):
+    one, two = run(scans, tmp_path / "one"), run(scans, tmp_path / "two", workers=2)
+    assert not two.errors
+    assert all(one.graphs[name].read_bytes() == two.graphs[name].read_bytes() for name in one.graphs)
