@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
@@ -135,3 +136,46 @@ def _draw_edges(axes: Axes, graph: OctaGraph) -> None:
         axes.scatter(
             *place[:, ::-1].T, s=14, color=plots.COLOURS[kind], edgecolor="black", linewidth=0.4, zorder=3
         )
+
+
+SHOWN = {
+    "vessel_density": "vessel density",
+    "segments": "segments per scan",
+    "segment_length_um": "segment length, \u00b5m",
+    "calibre_um": "calibre, \u00b5m",
+    "areas": "intercapillary areas per scan",
+    "area_um2": "intercapillary area, \u00b5m\u00b2",
+}
+"""What the realism figure shows, with units."""
+
+
+def realism_figure(rows: pd.DataFrame, marks: dict[str, float]) -> Figure:
+    """Show the distribution of a few figures over the scans of each set.
+
+    Args:
+        rows: From :func:`gftlib.octa.real_sets.compare`.
+        marks: Values to mark by a dashed line, by quantity.
+
+    Returns:
+        The figure: a panel for each quantity, a box for each set, a dot for each scan.
+    """
+    sets = list(dict.fromkeys(rows["set"]))
+    colours = [plots.COLOURS["vessel"], plots.COLOURS["ica"], plots.COLOURS["healthy"]]
+    rng = np.random.default_rng(0)
+    with plots.style():
+        figure, axes = plots.panels(2, 3, aspect=0.75)
+        for panel, (quantity, words) in zip(axes.flat, SHOWN.items(), strict=True):
+            for place, (name, colour) in enumerate(zip(sets, colours, strict=False)):
+                values = rows.loc[rows["set"] == name, quantity].dropna()
+                panel.boxplot(
+                    values, positions=[place], widths=0.6, showfliers=False, medianprops={"color": "black"}
+                )
+                panel.scatter(
+                    place + rng.uniform(-0.2, 0.2, len(values)), values, s=6, color=colour, alpha=0.6
+                )
+            if quantity in marks:
+                panel.axhline(marks[quantity], color=plots.COLOURS["neutral"], linestyle="--", linewidth=1)
+            panel.set(ylabel=words, xticks=[], ylim=(0, None))
+        names = [Patch(color=colour, label=name) for name, colour in zip(sets, colours, strict=False)]
+        figure.legend(handles=names, loc="outside lower center", ncols=len(sets), fontsize=8)
+    return figure

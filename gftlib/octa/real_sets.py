@@ -5,17 +5,19 @@ A chapter quotes them from ``book/results/real/<set>.json``; whoever has the fil
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gftlib import paths
 from gftlib.datasets.images import read_mask, read_scan, to_grid
 from gftlib.errors import InputError, MissingError, did_you_mean
-from gftlib.octa.graph import build_graph
-from gftlib.octa.realism import describe_label
+from gftlib.octa.graph import OctaGraph, build_graph
+from gftlib.octa.realism import QUANTITIES, describe_graph, describe_label
 from gftlib.octa.scans import Scan, find_scans
 from gftlib.octa.segmentation import segment_classical
 
@@ -120,3 +122,53 @@ def measure_set(name: str, folder: Path | str) -> dict[str, Any]:
         }
     about_it = {"title": about.title, "source": about.source, "licence": about.licence}
     return {"set": name, **about_it, "field_mm": about.field_mm, "files": files, "rows": rows}
+
+
+def measured(name: str) -> pd.DataFrame:
+    """Return the published rows of a public set, one a scan.
+
+    Raises:
+        MissingError: If the set has not been measured.
+    """
+    content = paths.read_json(paths.root() / "book" / "results" / "real" / f"{name}.json")
+    return pd.DataFrame.from_dict(content["rows"], orient="index").assign(set=name)
+
+
+def compare(graphs: Iterable[tuple[Scan, OctaGraph]], name: str = "phantoms") -> pd.DataFrame:
+    """Put the figures of a run's graphs beside those of public sets whose masks hold the whole vascular bed.
+
+    Args:
+        graphs: Scans and their graphs.
+        name: What the run's scans are called.
+
+    Returns:
+        A column ``set`` and the columns of :data:`gftlib.octa.realism.QUANTITIES`; one row a scan.
+    """
+    own = pd.DataFrame([describe_graph(graph, float((graph.labels == 0).mean())) for _, graph in graphs])
+    others = [
+        measured(key).replace({"set": {key: about.title}}) for key, about in SETS.items() if about.whole_bed
+    ]
+    return pd.concat([own.assign(set=name), *others])[["set", *QUANTITIES]]
+
+
+def against_people(names: Iterable[str] = tuple(SETS)) -> pd.DataFrame:
+    """Tell how the segmentation without training fares against given masks.
+
+    Args:
+        names: Public sets.
+
+    Returns:
+        A row a set: number of scans, mean area fractions, Dice and recall, scans in which an FAZ was found.
+    """
+    table = {}
+    for name in names:
+        rows = measured(name)
+        table[SETS[name].title] = {
+            "scans": len(rows),
+            "area of the given mask": f"{rows.given_area.mean():.3f}",
+            "area found": f"{rows.found_area.mean():.3f}",
+            "given vessel pixels found": f"{rows.recall.mean():.3f}",
+            "Dice": f"{rows.dice.mean():.3f}",
+            "scans with an FAZ found": int((rows.found_faz > 0).sum()),
+        }
+    return pd.DataFrame.from_dict(table, orient="index")

@@ -5,7 +5,7 @@ The same extraction (``gftlib.octa.graph``) is run on every label, drawn or real
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 
 from gftlib.errors import InputError, MissingError
 from gftlib.octa.features import FAZ_FEATURES, ICA_FEATURES, VESSEL_FEATURES
-from gftlib.octa.graph import build_graph
+from gftlib.octa.graph import OctaGraph, build_graph
 from gftlib.octa.pruning import MIN_SPUR_PX
 
 QUANTITIES = {
@@ -46,13 +46,26 @@ def describe_label(
         One row; NaN where there is nothing to measure.
     """
     graph = build_graph(mask, field_mm=field_mm, min_spur_px=min_spur_px)
+    return describe_graph(graph, float(np.mean(np.asarray(mask) > 0)))
+
+
+def describe_graph(graph: OctaGraph, vessel_density: float) -> dict[str, float]:
+    """Return the figures of :data:`QUANTITIES` for a graph that is already there.
+
+    Args:
+        graph: The graph.
+        vessel_density: Share of the image covered by vessels.
+
+    Returns:
+        One row; NaN where there is nothing to measure.
+    """
     vessel = pd.DataFrame(graph.vessel, columns=list(VESSEL_FEATURES))
     ica = pd.DataFrame(graph.ica, columns=list(ICA_FEATURES))
     faz = pd.DataFrame(graph.faz, columns=list(FAZ_FEATURES))
     degree = graph.junction_degree()
     calibre = weighted_quantiles(2e3 * vessel["avgRadiusAvg"], vessel["length"], (0.5, 0.95))
     return {
-        "vessel_density": float(np.mean(np.asarray(mask) > 0)),
+        "vessel_density": vessel_density,
         "segments": float(len(vessel)),
         "bifurcations": float(np.sum(degree >= 3)),
         "dead_ends": float(np.sum(degree == 1)),
@@ -78,30 +91,27 @@ def weighted_quantiles(
     return np.interp(at, share, values[order])
 
 
-def realism_table(sets: Mapping[str, Iterable[np.ndarray]], field_mm: float = 3.0) -> pd.DataFrame:
-    """Compare sets of labels.
+def quartiles(rows: pd.DataFrame) -> pd.DataFrame:
+    """Summarise rows of several sets.
 
     Args:
-        sets: Vessel labels by name of their set.
-        field_mm: Width of all images in mm.
+        rows: A column ``set`` and the columns of :data:`QUANTITIES`; one row a scan.
 
     Returns:
-        One row a set and quantity: set, quantity, n, q1, median, q3.
+        A row for each quantity, a column for each set: ``median [first, third quartile]``.
 
     Raises:
-        InputError: If a set is empty.
+        InputError: If there is no row.
     """
-    rows = []
-    for name, masks in sets.items():
-        table = pd.DataFrame([describe_label(mask, field_mm) for mask in masks])
-        if table.empty:
-            raise InputError(f"the set {name!r} holds no label; give at least one")
-        for quantity in QUANTITIES:
-            q1, median, q3 = table[quantity].quantile([0.25, 0.5, 0.75])
-            rows.append(
-                {"set": name, "quantity": quantity, "n": len(table), "q1": q1, "median": median, "q3": q3}
-            )
-    return pd.DataFrame(rows)
+    if rows.empty:
+        raise InputError("there is no scan to compare; give at least one")
+    table = {}
+    for name, group in rows.groupby("set", sort=False):
+        cells = group[list(QUANTITIES)].quantile([0.25, 0.5, 0.75]).T
+        table[f"{name} (n = {len(group)})"] = [
+            f"{q2:.3g} [{q1:.3g}, {q3:.3g}]" for q1, q2, q3 in cells.to_numpy()
+        ]
+    return pd.DataFrame(table, index=list(QUANTITIES.values()))
 
 
 def describe_vessel_csv(path: Path | str, field_mm: float = 3.0) -> dict[str, float]:

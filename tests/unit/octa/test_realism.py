@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gftlib.errors import InputError, MissingError
@@ -12,7 +13,7 @@ from gftlib.octa.realism import (
     QUANTITIES,
     describe_label,
     describe_vessel_csv,
-    realism_table,
+    quartiles,
     weighted_quantiles,
 )
 
@@ -39,13 +40,14 @@ def test_quantiles_count_by_weight() -> None:
     assert np.isnan(weighted_quantiles([], [], (0.5,))[0])
 
 
-def test_sets_become_a_long_table() -> None:
-    table = realism_table({"drawn": [cross(), cross()]}, field_mm=4.0)
-    assert len(table) == len(QUANTITIES)
-    row = table[table["quantity"] == "segments"].iloc[0]
-    assert (row["n"], row["q1"], row["median"], row["q3"]) == (2, 4, 4, 4)
-    with pytest.raises(InputError, match="holds no label"):
-        realism_table({"none": []})
+def test_sets_stand_side_by_side() -> None:
+    row = describe_label(cross(), field_mm=4.0)
+    rows = pd.DataFrame([row | {"set": "drawn"}, row | {"set": "drawn"}, row | {"set": "other"}])
+    table = quartiles(rows)
+    assert list(table) == ["drawn (n = 2)", "other (n = 1)"]
+    assert table.loc[QUANTITIES["segments"], "drawn (n = 2)"] == "4 [4, 4]"
+    with pytest.raises(InputError, match="no scan to compare"):
+        quartiles(rows[:0])
 
 
 def test_a_vessel_csv_is_read_exactly(tmp_path: Path) -> None:
