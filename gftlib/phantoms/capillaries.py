@@ -29,11 +29,13 @@ class Thicket:
         centre: (2,) row, column.
         radius: Pixels.
         pitch: Seed spacing inside, pixels.
+        vessel_radius: Median vessel radius inside, pixels.
     """
 
     centre: np.ndarray
     radius: float
     pitch: float
+    vessel_radius: float
 
 
 def curve_samples(trees: Trees, step: float = 3.0) -> tuple[np.ndarray, np.ndarray]:

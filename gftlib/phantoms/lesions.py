@@ -73,7 +73,7 @@ def plan_lesions(
 
     growth = config.faz_growth * severity + rng.normal(0, config.faz_growth_sigma)
     grown = None
-    if growth > 0.06:
+    if growth > config.faz_growth_least:
         lobes = wobble(rng, 0.06 + 0.07 * severity, (2, 3, 4, 6, 9), len(faz.radius))
         grown = Outline(faz.centre, faz.radius * np.maximum(1.0, np.exp(growth) * lobes))
     plan = Plan(
@@ -92,7 +92,8 @@ def plan_lesions(
     if stage == 2 and rng.random() < config.tuft_probability:
         for _ in range(1 + int(rng.random() < 0.35)):
             size = rng.uniform(*config.tuft_radius)
-            plan.tufts.append(Thicket(_place(limit, size + 40, rng), size, config.tuft_pitch))
+            place = _place(limit, size + 40, rng)
+            plan.tufts.append(Thicket(place, size, config.tuft_pitch, config.tuft_vessel_radius))
     return plan
 
 
@@ -120,7 +121,7 @@ def remove_capillaries(graph: PlanarGraph, plan: Plan, rng: np.random.Generator)
         inside = np.hypot(*(graph.points - tuft.centre).T) < tuft.radius
         own = inside[graph.edges].all(axis=1) & (graph.kind == CAPILLARY)
         graph.kind[own] = TUFT
-        graph.radius[own] = 2.5 * np.exp(rng.normal(0, 0.12, own.sum()))
+        graph.radius[own] = tuft.vessel_radius * np.exp(rng.normal(0, 0.12, own.sum()))
         for _ in range(3):
             angle = rng.uniform(0, 2 * np.pi)
             along = np.array([np.cos(angle), np.sin(angle)])

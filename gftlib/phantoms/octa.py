@@ -92,7 +92,9 @@ def _try(spec: ScanSpec, config: OctaConfig, attempt: int) -> OctaPhantom | None
     graph.open_angles(np.deg2rad(anatomy.least_angle), graph.radius)
     graph.prune()
     graph.keep_largest()
-    graph.sprout(anatomy.sprouts, rng)
+    # The ring of capillaries round the FAZ is closed in most eyes.
+    rim = ((plan.faz or healthy).ratio(graph.points) < 1.22)[graph.edges].all(axis=1)
+    graph.sprout(anatomy.sprouts, rim, rng)
     changes, waves = plan_changes(graph, plan, rng)
     warp = Bend.draw(anatomy.warp, rng)
     warp.ripples = ripples + waves
@@ -133,7 +135,7 @@ def _brightness(graph: PlanarGraph, rng: np.random.Generator) -> np.ndarray:
     """Return each edge's brightness: decorrelation grows with flow and saturates in the larger vessels."""
     level = 0.34 + 0.055 * (graph.radius - 2.5)
     level = np.where(graph.in_tree(), 0.52 + 0.040 * (graph.radius - 3), level)
-    level = np.where(graph.kind == SHUNT, 0.62, np.where(graph.kind == TUFT, 0.60, level))
+    level = np.where(graph.kind == SHUNT, 0.62, np.where(graph.kind == TUFT, 0.90, level))
     spread = rng.normal(0, np.where(graph.in_tree(), 0.06, 0.34)).clip(-0.8, 0.55)
     return np.clip(level * np.exp(spread), 0.10, 0.92)
 

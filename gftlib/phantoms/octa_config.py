@@ -64,15 +64,17 @@ class Lesions(_Frozen):
 
     dropout_rate: tuple[float, float] = (0.2, 6.0)
     dropout_radius: tuple[float, float] = (38.0, 72.0)
-    faz_growth: float = 0.42
-    faz_growth_sigma: float = 0.10
+    faz_growth: float = 0.50
+    faz_growth_sigma: float = 0.08
+    faz_growth_least: float = 0.14
     microaneurysm_rate: tuple[float, float] = (0.4, 8.0)
     microaneurysm_radius: tuple[float, float] = (4.8, 7.5)
     tortuosity_rate: tuple[float, float] = (0.15, 2.4)
     beading_rate: tuple[float, float] = (0.03, 1.6)
     shunt_probability: float = 0.55
     tuft_radius: tuple[float, float] = (42.0, 80.0)
-    tuft_pitch: float = 21.0
+    tuft_pitch: float = 17.5
+    tuft_vessel_radius: float = 2.5
     tuft_probability: float = 0.65
     capillary_thinning: float = 0.10
 

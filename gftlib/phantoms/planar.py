@@ -218,11 +218,16 @@ class PlanarGraph:
         part = connected_components(links, directed=False)[1][self.edges[:, 0]]
         self.keep(part == np.bincount(part).argmax())
 
-    def sprout(self, fraction: float, rng: np.random.Generator) -> None:
+    def sprout(self, fraction: float, spared: np.ndarray, rng: np.random.Generator) -> None:
         """Break a fraction of the capillaries so that each leaves one dead-end sprout (in place).
 
         A sprout clears its parent's wall by at least 8 pixels and ends at least 5 pixels before the vessel it
         led to, so that both its root and its end can be seen in the drawn label.
+
+        Args:
+            fraction: Share of all edges to break, as far as there are fit ones.
+            spared: (m,) edges that are left whole.
+            rng: Chooses them.
         """
         thickest = np.zeros(len(self.points))
         for end in (0, 1):
@@ -233,7 +238,7 @@ class PlanarGraph:
         least = thickest[root] + 9
         most = length - thickest[far] - radius - 5
         degree = self.degree()
-        fit = ~self.in_tree() & (self.kind != SHUNT) & (most > least)
+        fit = ~spared & ~self.in_tree() & (self.kind != SHUNT) & (most > least)
         fit &= (degree[root] >= 3) & (degree[far] >= 3)
         used = np.zeros(len(self.points), dtype=bool)
         wanted = int(fraction * len(self.edges))

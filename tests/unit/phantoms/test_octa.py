@@ -18,7 +18,7 @@ from gftlib.phantoms.lesions import plan_lesions
 from gftlib.phantoms.octa import GENERATOR_VERSION, OctaConfig, OctaPhantom, ScanSpec, cohort, generate
 from gftlib.phantoms.vasculature import faz_outline, grow_trees
 
-CONFIG_HASH = "48cca193414277e75d07d2e5af51f1bc0792f05921e2f6ebfb50dd768b0e58b7"
+CONFIG_HASH = "fcc9c7a9659699afe75d7226cffdd719426723199138775c87bee285423f49cd"
 
 
 def region_sizes(label: np.ndarray) -> np.ndarray:
