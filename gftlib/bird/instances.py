@@ -25,7 +25,7 @@ from gftlib.datasets.sa_med2d import Entry, Problems, SAMed2D
 from gftlib.datasets.sa_med2d_names import MIN_AREA, ORIENTATIONS, defect_of, display_name
 from gftlib.datasets.slices import Slice, novel
 from gftlib.errors import GftError, InputError, MissingError
-from gftlib.paths import atomic_path, inside
+from gftlib.paths import atomic_path
 
 Box = tuple[float, float, float, float]
 Rule = Literal["file", "components"]
@@ -115,11 +115,11 @@ def region_of(modality: str, names: Iterable[str]) -> str | None:
     return max(sorted(votes), key=votes.__getitem__) if votes else None
 
 
-def describe(root: Path, entry: Entry, rule: Rule = "file", least: float = MIN_AREA) -> Described:
+def describe(data: SAMed2D, entry: Entry, rule: Rule = "file", least: float = MIN_AREA) -> Described:
     """Measure one entry.
 
     Args:
-        root: Root of the set.
+        data: The set.
         entry: Image and masks.
         rule: What an instance is, see the module.
         least: Instances below this share of the image are left out.
@@ -131,16 +131,16 @@ def describe(root: Path, entry: Entry, rule: Rule = "file", least: float = MIN_A
     name, problems = entry.name, []
     slot = Slice(name.volume, name.index, {})
     try:
-        size = image_size(inside(root, entry.image))
+        size = image_size(data.file(entry.image))
     except GftError as error:
         return None, slot, [(f"{_lost(error)} image", entry.image)]
-    if defect_of(name.dataset, name.stem, "skip binary image") and _is_binary(root / entry.image):
+    if defect_of(name.dataset, name.stem, "skip binary image") and _is_binary(data.file(entry.image)):
         return None, slot, [("known defect (binary image)", entry.image)]
     found: list[Instance] = []
     grids: dict[str, np.ndarray] = {}
     for mask in entry.masks:
         try:
-            measure, pieces = _measured(inside(root, mask.path), rule, mask.invert)
+            measure, pieces = _measured(data.file(mask.path), rule, mask.invert)
         except GftError as error:
             problems.append((f"{_lost(error)} mask", mask.path))
             continue
@@ -173,7 +173,7 @@ def describe(root: Path, entry: Entry, rule: Rule = "file", least: float = MIN_A
     return meta, slot, problems
 
 
-def _measured(path: Path, rule: Rule, invert: bool) -> tuple[Measure, list[tuple[tuple[int, ...], int]]]:
+def _measured(path: str, rule: Rule, invert: bool) -> tuple[Measure, list[tuple[tuple[int, ...], int]]]:
     if rule == "file":
         measure = measure_mask(path, invert)
         return measure, [] if measure.box is None else [(measure.box, measure.area)]
@@ -185,14 +185,15 @@ def _instances(
     label: str, pieces: list[tuple[tuple[int, ...], int]], size: tuple[int, int], least: float
 ) -> Iterator[Instance]:
     height, width = size
+    name = display_name(label)
     for (left, top, right, bottom), area in pieces:
         share = area / (height * width)
         if share >= least:
             box = (left / width, top / height, right / width, bottom / height)
-            yield Instance(label, display_name(label), box, share)
+            yield Instance(label, name, box, share)
 
 
-def _is_binary(path: Path) -> bool:
+def _is_binary(path: str) -> bool:
     from PIL import Image
 
     with Image.open(path) as image:
@@ -226,7 +227,7 @@ def collect(
         problems: Gets what was left out.
     """
     problems = Problems() if problems is None else problems
-    work = partial(describe, data.root, rule=rule, least=least)
+    work = partial(describe, data, rule=rule, least=least)
     waiting: list[ImageMeta | None] = []
 
     def slices() -> Iterator[Slice]:

@@ -8,6 +8,7 @@ skips zero rows; any other file goes through Pillow, with the same result.
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from scipy import ndimage
 
+from gftlib.datasets.inflate import inflate
 from gftlib.errors import InputError, MissingError
 
 CELLS = 32
@@ -45,81 +47,98 @@ class Measure:
 _BYTES = numba.types.Array(numba.uint8, 1, "C", readonly=True)
 
 
+@numba.njit(nogil=True, cache=True)
+def _unfilter(kind: int, row: NDArray[np.uint8], above: NDArray[np.uint8], line: NDArray[np.uint8]) -> None:
+    """Undo a PNG filter of any kind on one row (one byte a pixel)."""
+    left, corner = 0, 0
+    for c in range(len(row)):
+        up = np.int64(above[c])
+        add = 0
+        if kind == 1:
+            add = left
+        elif kind == 2:
+            add = up
+        elif kind == 3:
+            add = (left + up) // 2
+        elif kind == 4:
+            a, b, d = abs(up - corner), abs(left - corner), abs(left + up - 2 * corner)
+            add = left if a <= b and a <= d else up if b <= d else corner
+        left, corner = (row[c] + add) & 255, up
+        line[c] = left
+
+
 @numba.njit(
-    numba.void(
-        _BYTES, numba.boolean[::1], numba.uint8[:, ::1], numba.int64[::1], numba.int64[:, ::1], numba.boolean
-    ),
+    numba.void(_BYTES, numba.uint8[:, ::1], numba.int64[::1], numba.uint8[:, ::1], numba.boolean),
     nogil=True,
     cache=True,
 )
 def _scan(
     raw: NDArray[np.uint8],
-    busy: NDArray[np.bool_],
     pixels: NDArray[np.uint8],
     extent: NDArray[np.int64],
-    grid: NDArray[np.int64],
+    grid: NDArray[np.uint8],
     invert: bool,
 ) -> None:
     """Undo the PNG filters of ``raw`` into ``pixels`` and add up extent (x0, y0, x1, y1, area) and grid."""
     height, width = pixels.shape
     cells = grid.shape[0]
+    counts = np.zeros((cells, cells), np.int64)
     cell_of = np.arange(width) * cells // width
     blank = True
     for r in range(height):
+        kind = raw[r * (width + 1)]
+        row = raw[r * (width + 1) + 1 : (r + 1) * (width + 1)]
+        line = pixels[r]
+        bits = numba.uint8(0)
+        for c in range(width):
+            bits = numba.uint8(bits | row[c])
         # A row of zero bytes below a zero row is zero under every filter.
-        if busy[r] or not blank:
-            kind = raw[r * (width + 1)]
-            row = raw[r * (width + 1) + 1 : (r + 1) * (width + 1)]
-            left = 0
+        if blank and bits == 0:
+            line[:] = 0
+            if not invert:
+                continue
+        elif kind == 1:
+            value = numba.uint8(0)
             for c in range(width):
-                add = 0
-                if kind == 1:
-                    add = left
-                elif kind == 2:
-                    add = pixels[r - 1, c] if r else 0
-                elif kind > 2:
-                    up = pixels[r - 1, c] if r else 0
-                    corner = pixels[r - 1, c - 1] if r and c else 0
-                    if kind == 3:
-                        add = (left + up) // 2
-                    else:
-                        a, b, d = abs(up - corner), abs(left - corner), abs(left + up - 2 * corner)
-                        add = left if a <= b and a <= d else up if b <= d else corner
-                left = (row[c] + add) & 255
-                pixels[r, c] = left
+                value = numba.uint8(value + row[c])
+                line[c] = value
+        else:
+            _unfilter(kind, row, pixels[r - 1] if r else np.zeros(width, np.uint8), line)
         first, last, count = width, 0, 0
-        if busy[r] or not blank or invert:
-            cell = grid[r * cells // height]
-            for c in range(width):
-                if (pixels[r, c] != 0) != invert:
-                    first = min(first, c)
-                    last = c + 1
-                    count += 1
-                    cell[cell_of[c]] += 1
-            blank = count == (width if invert else 0)
+        cell = counts[r * cells // height]
+        for c in range(width):
+            if (line[c] != 0) != invert:
+                first = min(first, c)
+                last = c + 1
+                count += 1
+                cell[cell_of[c]] += 1
+        blank = count == (width if invert else 0)
         if count:
             extent[0] = min(extent[0], first)
             extent[1] = min(extent[1], r)
             extent[2] = max(extent[2], last)
             extent[3] = r + 1
             extent[4] += count
+    for r in range(cells):
+        for c in range(cells):
+            grid[r, c] = min(255, counts[r, c] * 255 * cells * cells // (height * width))
 
 
-def _chunks(data: bytes) -> tuple[tuple[int, ...], bytes]:
-    """Return the fields of IHDR and the joined IDAT of a PNG file."""
-    header = struct.unpack(">IIBBBBB", data[16:29].ljust(13, b"\0"))
+def _stream(data: bytes) -> bytes:
+    """Return the joined IDAT of a PNG file; ValueError if a checksum is wrong."""
     at, stream = 33, []
-    while at + 8 <= len(data):
-        (length,), kind = struct.unpack(">I", data[at : at + 4]), data[at + 4 : at + 8]
-        if kind == b"IDAT":
-            stream.append(data[at + 8 : at + 8 + length])
-        elif kind == b"IEND":
-            break
-        at += 12 + length
-    return header, b"".join(stream)
+    while data[at + 4 : at + 8] != b"IEND":
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        end = at + 8 + length
+        if data[at + 4 : at + 8] == b"IDAT":
+            if zlib.crc32(data[at + 4 : end]).to_bytes(4, "big") != data[end : end + 4]:
+                raise ValueError("wrong checksum")
+            stream.append(data[at + 8 : end])
+        at = end + 4
+    return b"".join(stream)
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path | str) -> tuple[int, int]:
     """Return (height, width) of an image; of a PNG only the first 24 bytes are read.
 
     Raises:
@@ -140,7 +159,7 @@ def image_size(path: Path) -> tuple[int, int]:
         raise InputError(f"{path} is not an image") from error
 
 
-def measure_mask(path: Path, invert: bool = False) -> Measure:
+def measure_mask(path: Path | str, invert: bool = False) -> Measure:
     """Measure a mask.
 
     Args:
@@ -151,46 +170,62 @@ def measure_mask(path: Path, invert: bool = False) -> Measure:
         MissingError: If there is no such file.
         InputError: If it is no image or is damaged.
     """
-    return _measured(Path(path), invert)[0]
+    return _measured(path, invert)[0]
 
 
-def read_mask(path: Path, invert: bool = False) -> tuple[Measure, NDArray[np.bool_]]:
+def read_mask(path: Path | str, invert: bool = False) -> tuple[Measure, NDArray[np.bool_]]:
     """Measure a mask and return its (H, W) foreground beside; arguments and errors as in `measure_mask`."""
-    measure, pixels = _measured(Path(path), invert)
+    measure, pixels = _measured(path, invert)
     return measure, (pixels != 0) != invert
 
 
-def _measured(path: Path, invert: bool) -> tuple[Measure, NDArray[np.uint8]]:
+class _Scratch(threading.local):
+    """Memory of each thread that is used again: fresh pages cost more than what is done in them."""
+
+    def __init__(self) -> None:
+        self.raw, self.pixels = np.empty(0, np.uint8), np.empty(0, np.uint8)
+
+    def take(self, name: str, size: int) -> NDArray[np.uint8]:
+        """Return ``size`` bytes of one of the two, of any content."""
+        if len(getattr(self, name)) < size:
+            setattr(self, name, np.empty(size, np.uint8))
+        return getattr(self, name)[:size]
+
+
+_scratch = _Scratch()
+
+
+def _measured(path: Path | str, invert: bool) -> tuple[Measure, NDArray[np.uint8]]:
+    """Return the measure and the pixels, which hold until this thread's next call."""
     raw, (height, width) = _filtered(path)
-    busy = raw.reshape(height, width + 1)[:, 1:].any(axis=1)
-    pixels = np.zeros((height, width), np.uint8)
+    pixels = _scratch.take("pixels", height * width).reshape(height, width)
     extent = np.array([width, height, 0, 0, 0])
-    counts = np.zeros((CELLS, CELLS), np.int64)
-    _scan(raw, busy, pixels, extent, counts, invert)
+    grid = np.empty((CELLS, CELLS), np.uint8)
+    _scan(raw, pixels, extent, grid, invert)
     left, top, right, bottom, area = extent.tolist()
-    share = np.minimum(counts * (255 * CELLS * CELLS / (height * width)), 255).astype(np.uint8)
-    return Measure((height, width), (left, top, right, bottom) if area else None, area, share), pixels
+    return Measure((height, width), (left, top, right, bottom) if area else None, area, grid), pixels
 
 
-def _filtered(path: Path) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def _filtered(path: Path | str) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Return the rows of a mask, each behind its PNG filter byte, as one flat array, and (height, width)."""
     try:
-        data = path.read_bytes()
+        with open(path, "rb", buffering=0) as stream:
+            data = stream.read()
     except FileNotFoundError as error:
         raise MissingError(f"no file {path}") from error
-    (width, height, *form), stream = _chunks(data) if data[:8] == _SIGNATURE else ((0, 0), b"")
-    if tuple(form) != _GREY8:
+    if data[:8] != _SIGNATURE or tuple(data[24:29]) != _GREY8:
         return _by_pillow(path)
+    width, height = struct.unpack(">II", data[16:24])
     try:
-        raw = np.frombuffer(zlib.decompress(stream, bufsize=height * (width + 1) + 1), np.uint8)
-    except zlib.error as error:
+        raw = inflate(_stream(data), _scratch.take("raw", height * (width + 1)))
+    except (zlib.error, struct.error, ValueError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
     if len(raw) != height * (width + 1):
         raise InputError(f"{path} is damaged: {len(raw)} bytes for {height} x {width} pixels")
     return raw, (height, width)
 
 
-def _by_pillow(path: Path) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def _by_pillow(path: Path | str) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     try:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB") if image.mode in ("P", "RGBA", "LA") else image)

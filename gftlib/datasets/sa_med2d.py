@@ -27,7 +27,7 @@ from gftlib.datasets.sa_med2d_names import (
     parse_mask,
 )
 from gftlib.errors import GftError, InputError, MissingError
-from gftlib.paths import inside, read_json
+from gftlib.paths import read_json
 
 PAIRS = "SAMed2D_v1.json"
 CLASSES = "SAMed2D_v1_class_mapping_id.json"
@@ -100,6 +100,7 @@ class SAMed2D:
         """Find the folder and read the class map."""
         path = Path(path)
         self.root = path / "SAMed2Dv1" if (path / "SAMed2Dv1" / "images").is_dir() else path
+        self._prefix = f"{self.root}/"
         if not (self.root / "images").is_dir():
             raise MissingError(f"no images/ under {path}: give the folder that holds images/ and masks/")
         self.demo = self._json(DEMO_PAIRS) is not None or self._json(DEMO_MASKS) is not None
@@ -163,6 +164,16 @@ class SAMed2D:
             invert = defect_of(image.dataset, stem, "invert mask") is not None
             return Mask(path, label, name.instance, invert)
         return None
+
+    def file(self, name: str) -> str:
+        """Return the path of an image or mask; checked by its text, since resolving costs more than reading.
+
+        Raises:
+            InputError: If the name leaves the folder.
+        """
+        if name.startswith(("/", "\\")) or ".." in name or ":" in name:
+            raise InputError(f"the path {name!r} leaves its folder {self.root}")
+        return f"{self._prefix}{name}"
 
     def label(self, dataset: str, mask: MaskName) -> str | None:
         """Return the class name of a mask of a data set, None if the map has none."""
@@ -273,7 +284,7 @@ def check(path: Path | str) -> Report:
         seen["data sets"].add(entry.name.dataset)
         seen["cases"].add(entry.name.case_key)
         seen["classes"].update(mask.label for mask in entry.masks)
-        _check_files(data.root, entry, problems)
+        _check_files(data, entry, problems)
         for defect in DEFECTS:
             if defect.dataset == entry.name.dataset and not defect.pattern:
                 problems.add(f"known defect ({defect.reason})", entry.image)
@@ -282,15 +293,15 @@ def check(path: Path | str) -> Report:
     return Report("SA-Med2D", tuple(counts), problems.lines())
 
 
-def _check_files(root: Path, entry: Entry, problems: Problems) -> None:
+def _check_files(data: SAMed2D, entry: Entry, problems: Problems) -> None:
     try:
-        size = image_size(inside(root, entry.image))
+        size = image_size(data.file(entry.image))
     except GftError as error:
         problems.add(f"{_lost(error)} image", entry.image)
         return
     for mask in entry.masks:
         try:
-            if image_size(inside(root, mask.path)) != size:
+            if image_size(data.file(mask.path)) != size:
                 problems.add("shape of mask differs from image", mask.path)
         except GftError as error:
             problems.add(f"{_lost(error)} mask", mask.path)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from gftlib.errors import InputError
@@ -227,6 +228,7 @@ def parse_demo_mask(stem: str, image: str) -> MaskName:
     return MaskName(image, match["class"], int(match["instance"]))
 
 
+@lru_cache(maxsize=4096)
 def display_name(label: str) -> str:
     """Return a class name as words, free of markup: ``hip_left`` becomes ``hip left``."""
     return " ".join(re.sub(r"[^\w\s,.()'+/-]|_", " ", label).split())

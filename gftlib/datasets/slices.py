@@ -135,8 +135,8 @@ class Slice:
 def novel(slices: Iterable[Slice], reach: int = 10, most: float = 0.8) -> Iterator[bool]:
     """Yield for each slice whether it is kept, given the slices before it.
 
-    A slice is a near-duplicate if a kept slice of its stack, at most ``reach`` slices away, overlaps it by more
-    than ``most``. Slices must come stack by stack, as `sample` returns them.
+    A slice is a near-duplicate if a kept slice of its stack, at most ``reach`` slices away, overlaps it by
+    more than ``most``. Slices must come stack by stack, as `sample` returns them.
 
     Args:
         slices: The slices in order.

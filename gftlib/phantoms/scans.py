@@ -135,17 +135,16 @@ def write_case(
         for label, mask in scan.instances:
             name = f"masks/{mask_stem(stem, source.labels.index(label), seen[label])}.png"
             seen[label] += 1
-            _save(folder / name, mask.astype(np.uint8) * 255)
+            _save(folder / name, mask.astype(np.uint8) * 255, 6)
             masks.append(name)
-        _save(folder / "images" / f"{stem}.png", scan.image)
+        _save(folder / "images" / f"{stem}.png", scan.image, 1)
         pairs[f"images/{stem}.png"] = masks
     return pairs
 
 
-def _save(path: Path, pixels: np.ndarray) -> None:
+def _save(path: Path, pixels: np.ndarray, effort: int) -> None:
     with atomic_path(path) as temporary:
-        # The lowest level of compression that still pays: noise does not shrink, masks shrink at any level.
-        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=2)
+        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=effort)
 
 
 def write_cohort(

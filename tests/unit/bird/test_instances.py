@@ -31,11 +31,12 @@ def folder(tmp_path):
 
 
 def first(folder):
-    return next(SAMed2D(folder).entries())
+    data = SAMed2D(folder)
+    return data, next(data.entries())
 
 
 def test_one_file_is_one_instance_round_all_of_its_pieces(folder):
-    meta, _, problems = describe(folder, first(folder))
+    meta, _, problems = describe(*first(folder))
     (instance,) = meta.instances
     assert (instance.label, instance.name) == ("left_kidney", "left kidney")
     assert instance.box == (8 / 80, 4 / 40, 34 / 80, 24 / 40) and instance.area == 408 / 3200
@@ -44,9 +45,9 @@ def test_one_file_is_one_instance_round_all_of_its_pieces(folder):
 
 
 def test_or_each_piece_is_one(folder):
-    meta, _, _ = describe(folder, first(folder), rule="components", least=0)
+    meta, _, _ = describe(*first(folder), rule="components", least=0)
     assert [i.box for i in meta.instances] == [(0.1, 0.1, 0.35, 0.6), (0.375, 0.4, 0.425, 0.45)]
-    meta, _, _ = describe(folder, first(folder), rule="components", least=0.01)
+    meta, _, _ = describe(*first(folder), rule="components", least=0.01)
     assert len(meta.instances) == 1
 
 
