@@ -72,7 +72,7 @@ class Lesions(_Frozen):
     tortuosity_rate: tuple[float, float] = (0.15, 2.4)
     beading_rate: tuple[float, float] = (0.03, 1.6)
     shunt_probability: float = 0.55
-    tuft_radius: tuple[float, float] = (42.0, 80.0)
+    tuft_radius: tuple[float, float] = (55.0, 105.0)
     tuft_pitch: float = 17.5
     tuft_vessel_radius: float = 2.5
     tuft_probability: float = 0.65

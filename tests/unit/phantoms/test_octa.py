@@ -18,7 +18,7 @@ from gftlib.phantoms.lesions import plan_lesions
 from gftlib.phantoms.octa import GENERATOR_VERSION, OctaConfig, OctaPhantom, ScanSpec, cohort, generate
 from gftlib.phantoms.vasculature import faz_outline, grow_trees
 
-CONFIG_HASH = "fcc9c7a9659699afe75d7226cffdd719426723199138775c87bee285423f49cd"
+CONFIG_HASH = "cddd10e15386d0938b5c46af54514aa9503415d3fb7281293b2c08b46be4e3eb"
 
 
 def region_sizes(label: np.ndarray) -> np.ndarray:
