@@ -78,12 +78,13 @@ rule notebook:
         nb=f"{LOGS}/{{name}}.ipynb",
         txt=f"{LOGS}/{{name}}.log",
     retries: 1
+    threads: workflow.cores
     resources:
         gpu=1,
     message:
         "running notebook {wildcards.name}"
     shell:
-        "papermill {input.nb} {log.nb} -r profile {PROFILE} --no-progress-bar --log-output > {log.txt} 2>&1"
+        "papermill {input.nb} {log.nb} -r profile {PROFILE} -p workers {threads} --no-progress-bar --log-output > {log.txt} 2>&1"
         " && cp {log.nb} {output.nb}"
 
 

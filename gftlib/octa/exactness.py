@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from gftlib.errors import InputError
 from gftlib.metrics.vessels import score_graph
+from gftlib.octa.features import FEATURES
 from gftlib.octa.graph import OctaGraph
 from gftlib.octa.scans import Scan
+from gftlib.results import published
 
 GOALS = {
     "junction_f1": ("junctions found and placed within 3 px, F1", "at least 0.95"),
@@ -64,8 +67,8 @@ def summarise(predictions: Path | pd.DataFrame) -> dict[str, float]:
         predictions: The rows, or the CSV file that holds them.
 
     Returns:
-        Number of scans; median segments, areas and edges a scan; for phantoms the median of each absolute error
-        and the share of scans whose areas are counted exactly, with the worst scan of each.
+        Number of scans; median segments, areas and edges a scan; for phantoms the median of each absolute
+        error and the share of scans whose areas are counted exactly, with the worst scan of each.
 
     Raises:
         InputError: If there is no row.
@@ -109,12 +112,39 @@ def beside(runs: dict[str, dict[str, float]]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def score_cohort(scans: Sequence[Scan], graphs: Iterable[OctaGraph]) -> pd.DataFrame:
+def score_cohort(graphs: Iterable[tuple[Scan, OctaGraph]]) -> pd.DataFrame:
     """Score the graphs of a cohort; one row a scan, in its order."""
-    return pd.DataFrame([score_scan(scan, graph) for scan, graph in zip(scans, graphs, strict=True)])
+    return pd.DataFrame([score_scan(scan, graph) for scan, graph in graphs])
+
+
+def published_run() -> dict[str, dict[str, float]]:
+    """Return the summary of the committed full-size run, if any, under a name that tells its staleness."""
+    full = published("01_graph_construction")
+    if full is None:
+        return {}
+    summary = full.results["exactness"]
+    return {"; ".join([f"published run, {summary['scans']} phantoms", *full.record.stale()]): summary}
 
 
 def example(scans: Sequence[Scan]) -> list[Scan]:
     """Choose what a figure shows: of phantoms the first of each stage, of real scans the first three."""
     staged = {scan.spec.stage: scan for scan in reversed(scans) if scan.spec is not None}
     return [staged[stage] for stage in sorted(staged)] or list(scans[:3])
+
+
+def feature_table(graph: OctaGraph) -> pd.DataFrame:
+    """Tell what each feature is, in which unit, and its median over the nodes of a graph."""
+    rows = [
+        {
+            "node": kind,
+            "feature": info.name,
+            "unit": "" if info.unit == "1" else info.unit,
+            "median": float(np.median(getattr(graph, kind)[:, column]))
+            if len(getattr(graph, kind))
+            else np.nan,
+            "what it is": info.definition,
+        }
+        for kind, infos in FEATURES.items()
+        for column, info in enumerate(infos)
+    ]
+    return pd.DataFrame(rows).set_index(["node", "feature"])

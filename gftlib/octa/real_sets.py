@@ -78,7 +78,7 @@ def measure_scan(scan: Scan, about: PublicSet) -> dict[str, float]:
         whole bed the figures of :func:`gftlib.octa.realism.describe_label` too.
     """
     image, given = read_scan(scan.image), to_grid(read_mask(scan.mask))
-    found = segment_classical(image / 255 if image.dtype == np.uint8 else image, size=max(given.shape))
+    found = segment_classical(image, size=max(given.shape))
     graph = build_graph(found, image, field_mm=about.field_mm)
     both = int((given & found).sum())
     row = {

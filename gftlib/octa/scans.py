@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from gftlib.datasets.images import read_mask, read_scan, to_grid
 from gftlib.errors import InputError, MissingError
+from gftlib.octa.batch import BatchResult, extract_folder
+from gftlib.octa.graph import OctaGraph
+from gftlib.octa.graph_io import read_graph
+from gftlib.octa.segmentation import segment_classical
 from gftlib.paths import root, write_json
 from gftlib.phantoms.octa import GENERATOR_VERSION, OctaConfig, OctaPhantom, ScanSpec, cohort
 from gftlib.phantoms.octa_files import read, write_cohort
@@ -115,6 +122,56 @@ def find_scans(image: str | Path, mask: str | Path = "") -> list[Scan]:
         raise MissingError(f"no scan in {source}: looked for {', '.join(sorted(SUFFIXES))}")
     beside = _named(masks) if masks is not None else {}
     return [Scan(name, path, beside.get(name)) for name, path in found.items()]
+
+
+def load(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
+    """Read a scan and its vessel mask; without a mask, segment the scan.
+
+    Args:
+        scan: The scan.
+
+    Returns:
+        The scan, (h, w), and its mask on the working grid, (H, W) bool.
+    """
+    image = read_scan(scan.image)
+    return image, to_grid(read_mask(scan.mask) if scan.mask else segment_classical(image))
+
+
+def extract(
+    scans: Sequence[Scan],
+    folder: Path | str,
+    field_mm: float = 3.0,
+    workers: int = 1,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> BatchResult:
+    """Write the graph of every scan that has none yet; see :func:`gftlib.octa.batch.extract_folder`.
+
+    Args:
+        scans: The scans; those without a mask are segmented.
+        folder: Where the graphs go.
+        field_mm: Width of the scanned field, mm.
+        workers: Processes at work at once.
+        progress: Called with (done, total, name) after each scan.
+
+    Returns:
+        Files, skipped scans and errors.
+    """
+    return extract_folder(
+        [scan.image for scan in scans],
+        Path(folder),
+        segment_classical,
+        masks={scan.name: scan.mask for scan in scans if scan.mask},
+        workers=workers,
+        progress=progress,
+        field_mm=field_mm,
+    )
+
+
+def extracted(scans: Sequence[Scan], batch: BatchResult) -> Iterator[tuple[Scan, OctaGraph]]:
+    """Read back the graphs of those scans that have one, in order."""
+    for scan in scans:
+        if scan.name in batch.graphs:
+            yield scan, read_graph(batch.graphs[scan.name])
 
 
 def _existing(path: str | Path) -> Path:

@@ -7,7 +7,7 @@ from gftlib import profiles
 from gftlib.errors import InputError, MissingError
 from gftlib.profiles import GraphConstruction, Profile, load_profile
 
-GOOD = {"profile": "smoke", "image": "", "mask": "", "out": ""}
+GOOD = {"profile": "smoke", "image": "", "mask": "", "workers": 1, "out": ""}
 
 
 @pytest.mark.parametrize("name", profiles.PROFILES)

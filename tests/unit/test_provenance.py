@@ -10,7 +10,9 @@ from gftlib.provenance import Run
 @pytest.fixture
 def run(tmp_path):
     return Run(
-        GraphConstruction(profile="smoke", image="/home/me/0007.png", mask="", out=str(tmp_path / "out"))
+        GraphConstruction(
+            profile="smoke", image="/home/me/0007.png", mask="", workers=1, out=str(tmp_path / "out")
+        )
     )
 
 

@@ -13,7 +13,7 @@ def finished(tmp_path, monkeypatch):
     monkeypatch.setattr(
         results, "folder_of", lambda notebook, profile: tmp_path / "book" / profile / notebook
     )
-    run = Run(GraphConstruction(profile="phantom", image="", mask="", out=str(tmp_path / "run")))
+    run = Run(GraphConstruction(profile="phantom", image="", mask="", workers=1, out=str(tmp_path / "run")))
     (run.folder / "predictions.csv").write_text("scan,score\na,1\n")
     run.finish({"score": 1.0})
     return run.folder
@@ -57,7 +57,7 @@ def test_large_files_stay_out_of_the_history(finished, monkeypatch):
 
 def test_uncommitted_changes_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("gftlib.provenance.git_commit", lambda: "abc+")
-    run = Run(GraphConstruction(profile="phantom", image="", mask="", out=str(tmp_path / "run")))
+    run = Run(GraphConstruction(profile="phantom", image="", mask="", workers=1, out=str(tmp_path / "run")))
     run.finish({})
     with pytest.raises(InputError, match="uncommitted changes"):
         results.publish(run.folder, "phantom")
