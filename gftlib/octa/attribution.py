@@ -4,7 +4,8 @@ Source: GFT, section 2.3 and equation (1); the method is Sundararajan et al., 20
 weight, 1 in the graph as it is and 0 where the edge is absent, which multiplies its message. The default path
 moves node features and edge weights together from the baseline to the graph, so that the attributions of all
 nodes and all edges add up to F(graph) - F(baseline); the node path holds the edges at 1, the edge path holds
-the features. F is the raw logit of one class. The paper does not say which of the three it takes.
+the features. F is the raw logit of one class, or its log-odds against the others. The paper says neither
+which path it takes nor which F.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from gftlib.errors import InputError, did_you_mean
 from gftlib.octa.batches import GraphTensors, Relation
-from gftlib.octa.ig_path import GraphPath, Rule, Walk
+from gftlib.octa.ig_path import GraphPath, Output, Rule, Walk, class_output
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class IGConfig:
     Attributes:
         walk: What moves along the path: node features and edge weights together, or one of them alone.
         rule: Quadrature over the path. ``trapezoid`` can be refined without repeating a step.
+        output: What is attributed: the raw logit of the class, or its log-odds against all others.
         steps: Points of the first (or only) pass; intervals for ``trapezoid``, which has one point more.
         chunk: Replicas of the graph in one batch.
         stable: The share of the ``top`` highest ranked nodes, and of the edges, that must stay the same when
@@ -42,6 +44,7 @@ class IGConfig:
 
     walk: Walk = "joint"
     rule: Rule = "trapezoid"
+    output: Output = "logit"
     steps: int = 16
     chunk: int = 8
     stable: float = 0.95
@@ -50,7 +53,7 @@ class IGConfig:
 
     def __post_init__(self) -> None:
         """Refuse unknown names and counts that no pass can have."""
-        for name, kind in (("walk", Walk), ("rule", Rule)):
+        for name, kind in (("walk", Walk), ("rule", Rule), ("output", Output)):
             if getattr(self, name) not in get_args(kind):
                 value = str(getattr(self, name))
                 raise InputError(f"unknown {name} {value!r}{did_you_mean(value, get_args(kind))}")
@@ -64,12 +67,12 @@ class IGConfig:
 
 @dataclass(frozen=True)
 class Attribution:
-    """The contributions of one graph's nodes and edges to one logit.
+    """The contributions of one graph's nodes and edges to one class.
 
     Attributes:
         nodes: Node type -> (n, features) signed contributions; empty on the edge path.
         edges: Relation -> (E,) signed contributions of the directed edges; empty on the node path.
-        target: The class whose logit was attributed.
+        target: The class.
         logits: (classes,) logits of the graph.
         change: F(graph) - F(baseline).
         steps: Steps of the last pass.
@@ -105,7 +108,7 @@ def integrated_gradients(
     baseline: dict[str, Tensor] | None = None,
     target: int | None = None,
 ) -> Attribution:
-    """Attribute one logit to a graph's node features and edges (GFT, equation 1).
+    """Attribute one class's output to a graph's node features and edges (GFT, equation 1).
 
     With ``config.stable`` above 0 the steps are doubled until the highest ranks of nodes and of edges no
     longer change, because ReLU networks with sum pooling do not reach a small completeness error at any usual
@@ -129,7 +132,7 @@ def integrated_gradients(
     config = config or IGConfig()
     start = _start(graph, baseline)
     with _frozen(model):
-        path = GraphPath(model, graph, start, config.walk, config.rule, config.chunk)
+        path = GraphPath(model, graph, start, config.walk, config.rule, config.chunk, config.output)
         target = int(path.logits.argmax()) if target is None else target
         if not 0 <= target < len(path.logits):
             raise InputError(f"target {target} is no class: the model has {len(path.logits)}")
@@ -146,7 +149,8 @@ def integrated_gradients(
             if config.stable:
                 logger.info("top-%d overlap %s after %d steps", config.top, overlap, steps)
     nodes, edges = path.split(total)
-    change = float(path.logits[target] - path.base_logits[target])
+    ends = class_output(torch.stack([path.base_logits, path.logits]), target, config.output)
+    change = float(ends[1] - ends[0])
     return Attribution(nodes, edges, target, path.logits, change, steps, evaluations, overlap)
 
 

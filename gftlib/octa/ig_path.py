@@ -17,7 +17,20 @@ from gftlib.octa.batches import GraphBatch, GraphTensors, Relation, collate
 
 Walk = Literal["joint", "node", "edge"]
 Rule = Literal["gausslegendre", "midpoint", "trapezoid"]
+Output = Literal["logit", "log_odds"]
 _CAPTUM_RULE = {"gausslegendre": "gausslegendre", "midpoint": "riemann_middle"}
+
+
+def class_output(logits: Tensor, target: int, output: Output) -> Tensor:
+    """Reduce (B, classes) logits to the (B,) number that is attributed.
+
+    A constant added to all logits changes no probability but every logit; the log-odds of the class against
+    all others are free of it.
+    """
+    if output == "logit":
+        return logits[:, target]
+    others = [index for index in range(logits.shape[1]) if index != target]
+    return logits[:, target] - logits[:, others].logsumexp(1)
 
 
 class GraphPath:
@@ -31,6 +44,7 @@ class GraphPath:
         walk: Walk,
         rule: Rule,
         chunk: int,
+        output: Output = "logit",
     ) -> None:
         """Evaluate both ends.
 
@@ -41,8 +55,9 @@ class GraphPath:
             walk: Which of the two moves; the other keeps its value at the end of the path.
             rule: Quadrature.
             chunk: Replicas in one batch.
+            output: What is attributed, see `class_output`.
         """
-        self.model, self.graph, self.rule, self.chunk = model, graph, rule, chunk
+        self.model, self.graph, self.rule, self.chunk, self.output = model, graph, rule, chunk, output
         self.moves_nodes, self.moves_edges = walk != "edge", walk != "node"
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
         self.device = device
@@ -58,7 +73,7 @@ class GraphPath:
         return steps + (self.rule == "trapezoid")
 
     def integral(self, target: int, steps: int) -> list[Tensor]:
-        """Return the contributions to one logit: those of each node type, then those of each relation."""
+        """Return the contributions to the output: those of each node type, then those of each relation."""
         return self._integral(target, *quadrature(self.rule, steps))
 
     def refined(self, total: list[Tensor], target: int, steps: int) -> tuple[list[Tensor], int]:
@@ -91,11 +106,11 @@ class GraphPath:
             ]
             for part in moving:
                 part.requires_grad_()
-            logits = self.model(batch, x, edge_weight)[:, target]
-            scale = torch.as_tensor(weight, dtype=logits.dtype, device=self.device)
+            value = class_output(self.model(batch, x, edge_weight), target, self.output)
+            scale = torch.as_tensor(weight, dtype=value.dtype, device=self.device)
             # The replicas are independent: one backward pass of the weighted sum gives each its own gradient.
             grads = torch.autograd.grad(
-                (logits * scale).sum(), moving, allow_unused=True, materialize_grads=True
+                (value * scale).sum(), moving, allow_unused=True, materialize_grads=True
             )
             sums = [g.view(len(alpha), -1, *g.shape[1:]).sum(0) if g.numel() else g for g in grads]
             total = sums if total is None else [a + b for a, b in zip(total, sums, strict=True)]

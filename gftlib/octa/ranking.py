@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gftlib.errors import InputError
+from gftlib.errors import InputError, did_you_mean
 from gftlib.octa.attribution import Attribution
 from gftlib.octa.batches import Relation
 
 Kind = TypeVar("Kind", bound=Hashable)
 FloatArray = np.ndarray
+Sign = Literal["absolute", "supporting"]
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,21 @@ class Ranked(Generic[Kind]):
     share: float
 
 
-def node_importance(attribution: Attribution) -> dict[str, FloatArray]:
-    """Return node type -> (n,) sums of |attribution| over the features."""
-    return {kind: part.abs().sum(1).cpu().numpy() for kind, part in attribution.nodes.items()}
+def node_importance(attribution: Attribution, sign: Sign = "absolute") -> dict[str, FloatArray]:
+    """Return node type -> (n,) importances.
+
+    Args:
+        attribution: Of one graph.
+        sign: ``absolute``, the graph code's reading, adds up |attribution| over the features; ``supporting``
+            adds up the contributions that speak for the class alone: a node is important only as evidence.
+    """
+    if sign not in get_args(Sign):
+        raise InputError(f"unknown sign {sign!r}{did_you_mean(str(sign), get_args(Sign))}")
+    parts = attribution.nodes.items()
+    return {
+        kind: (part.abs() if sign == "absolute" else part.clamp(min=0)).sum(1).cpu().numpy()
+        for kind, part in parts
+    }
 
 
 def edge_importance(

@@ -7,7 +7,7 @@ from torch import nn
 
 from gftlib.errors import InputError
 from gftlib.octa.attribution import IGConfig, integrated_gradients
-from gftlib.octa.batches import GraphTensors
+from gftlib.octa.batches import GraphTensors, collate
 
 RELATIONS = (
     ("vessel", "to", "vessel"),
@@ -89,8 +89,6 @@ def fixed(**settings) -> IGConfig:
 
 def captum_reference(model, graph, target, steps, method, baseline=None, walk="joint"):
     """The same integral by captum, one step at a time."""
-    from gftlib.octa.batches import collate
-
     model.eval()
     batch = collate([graph])
     kinds, relations = list(graph.x), list(graph.edges)
@@ -211,6 +209,26 @@ def test_steps_double_until_the_ranking_is_stable_or_the_limit_is_met():
     assert many.completeness_error < 1e-2 and many.overlap is None
 
 
+class Shifted(TinyGNN):
+    """The same probabilities, another logit: a part that grows with the graph is added to all classes."""
+
+    def forward(self, batch, x=None, edge_weight=None):
+        x = batch.x if x is None else x
+        common = torch.zeros(batch.size).index_add(0, batch.graph_of["ica"], x["ica"].sum(1))
+        return super().forward(batch, x, edge_weight) + common[:, None]
+
+
+def test_log_odds_do_not_see_what_all_logits_share():
+    graph = random_graph(6)
+    for output, same in (("logit", False), ("log_odds", True)):
+        plain, moved = (
+            integrated_gradients(model, graph, fixed(output=output, steps=64), target=1)
+            for model in (TinyGNN(), Shifted())
+        )
+        assert torch.allclose(plain.nodes["ica"], moved.nodes["ica"], atol=1e-4) is same
+        assert plain.completeness_error < 0.05
+
+
 def test_predicted_class_is_the_default_target():
     graph, model = random_graph(6), TinyGNN()
     result = integrated_gradients(model, graph, fixed())
@@ -243,6 +261,7 @@ def test_a_graph_without_faz_or_edges_is_attributed():
     [
         ({"walk": "joined"}, "did you mean 'joint'"),
         ({"rule": "trapeze"}, "did you mean 'trapezoid'"),
+        ({"output": "logodds"}, "did you mean 'log_odds'"),
         ({"steps": 1}, "2 <= steps"),
         ({"chunk": 0}, "chunk"),
         ({"stable": 1.5}, "share"),

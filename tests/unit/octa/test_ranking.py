@@ -24,6 +24,10 @@ def attribution() -> Attribution:
 def test_importance_is_the_sum_of_absolute_contributions():
     importance = node_importance(attribution())
     assert importance["vessel"].tolist() == [3.0, 0.5] and importance["ica"].tolist() == [4.0]
+    supporting = node_importance(attribution(), "supporting")
+    assert supporting["vessel"].tolist() == [1.0, 0.5] and supporting["ica"].tolist() == [0.0]
+    with pytest.raises(InputError, match="did you mean 'supporting'"):
+        node_importance(attribution(), "supports")
     order = [(entry.kind, entry.index, entry.share) for entry in ranking(importance)]
     assert order == [("ica", 0, 4 / 7.5), ("vessel", 0, 3 / 7.5), ("vessel", 1, 0.5 / 7.5)]
 
