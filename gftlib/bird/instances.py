@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -29,7 +29,7 @@ from gftlib.paths import atomic_path
 
 Box = tuple[float, float, float, float]
 Rule = Literal["file", "components"]
-_BATCH = 256
+_BATCH = 32  # entries a thread takes at once
 
 # The region scanned, by the words of the classes seen; the first modality rule that fits goes before.
 _BY_MODALITY = {"fundus": "retina", "dermoscopy": "skin", "endoscopy": "digestive tract"}
@@ -104,7 +104,8 @@ class ImageMeta:
 Described = tuple[ImageMeta | None, Slice, list[tuple[str, str]]]
 
 
-def region_of(modality: str, names: Iterable[str]) -> str | None:
+@lru_cache(maxsize=4096)
+def region_of(modality: str, names: tuple[str, ...]) -> str | None:
     """Return the part of the body that most of the names belong to, None if none tells."""
     if modality in _BY_MODALITY:
         return _BY_MODALITY[modality]
@@ -165,7 +166,7 @@ def describe(data: SAMed2D, entry: Entry, rule: Rule = "file", least: float = MI
         dataset=name.dataset,
         case=name.case_key,
         orientation=ORIENTATIONS[name.axis],
-        region=region_of(name.modality, (instance.name for instance in found)),
+        region=region_of(name.modality, tuple(instance.name for instance in found)),
         size=size,
         instances=tuple(found),
         present=present,
@@ -252,10 +253,15 @@ def _in_batches(
     if workers <= 1:
         yield from map(work, entries)
         return
+
     source = iter(entries)
+    batches = iter(lambda: list(islice(source, _BATCH)), [])
     with ThreadPoolExecutor(workers) as pool:
-        while batch := list(islice(source, _BATCH)):
-            yield from pool.map(work, batch)
+        while tasks := [
+            pool.submit(lambda b: list(map(work, b)), batch) for batch in islice(batches, workers)
+        ]:
+            for task in tasks:
+                yield from task.result()
 
 
 def write_meta(path: Path | str, metas: Iterable[ImageMeta]) -> int:

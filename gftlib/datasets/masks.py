@@ -13,13 +13,12 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from scipy import ndimage
 
 from gftlib.datasets.inflate import inflate
+from gftlib.datasets.mask_kernels import label_runs, scan
 from gftlib.errors import InputError, MissingError
 
 CELLS = 32
@@ -42,86 +41,6 @@ class Measure:
     box: tuple[int, int, int, int] | None
     area: int
     grid: NDArray[np.uint8]
-
-
-_BYTES = numba.types.Array(numba.uint8, 1, "C", readonly=True)
-
-
-@numba.njit(nogil=True, cache=True)
-def _unfilter(kind: int, row: NDArray[np.uint8], above: NDArray[np.uint8], line: NDArray[np.uint8]) -> None:
-    """Undo a PNG filter of any kind on one row (one byte a pixel)."""
-    left, corner = 0, 0
-    for c in range(len(row)):
-        up = np.int64(above[c])
-        add = 0
-        if kind == 1:
-            add = left
-        elif kind == 2:
-            add = up
-        elif kind == 3:
-            add = (left + up) // 2
-        elif kind == 4:
-            a, b, d = abs(up - corner), abs(left - corner), abs(left + up - 2 * corner)
-            add = left if a <= b and a <= d else up if b <= d else corner
-        left, corner = (row[c] + add) & 255, up
-        line[c] = left
-
-
-@numba.njit(
-    numba.void(_BYTES, numba.uint8[:, ::1], numba.int64[::1], numba.uint8[:, ::1], numba.boolean),
-    nogil=True,
-    cache=True,
-)
-def _scan(
-    raw: NDArray[np.uint8],
-    pixels: NDArray[np.uint8],
-    extent: NDArray[np.int64],
-    grid: NDArray[np.uint8],
-    invert: bool,
-) -> None:
-    """Undo the PNG filters of ``raw`` into ``pixels`` and add up extent (x0, y0, x1, y1, area) and grid."""
-    height, width = pixels.shape
-    cells = grid.shape[0]
-    counts = np.zeros((cells, cells), np.int64)
-    cell_of = np.arange(width) * cells // width
-    blank = True
-    for r in range(height):
-        kind = raw[r * (width + 1)]
-        row = raw[r * (width + 1) + 1 : (r + 1) * (width + 1)]
-        line = pixels[r]
-        bits = numba.uint8(0)
-        for c in range(width):
-            bits = numba.uint8(bits | row[c])
-        # A row of zero bytes below a zero row is zero under every filter.
-        if blank and bits == 0:
-            line[:] = 0
-            if not invert:
-                continue
-        elif kind == 1:
-            value = numba.uint8(0)
-            for c in range(width):
-                value = numba.uint8(value + row[c])
-                line[c] = value
-        else:
-            _unfilter(kind, row, pixels[r - 1] if r else np.zeros(width, np.uint8), line)
-        first, last, count = width, 0, 0
-        cell = counts[r * cells // height]
-        for c in range(width):
-            if (line[c] != 0) != invert:
-                first = min(first, c)
-                last = c + 1
-                count += 1
-                cell[cell_of[c]] += 1
-        blank = count == (width if invert else 0)
-        if count:
-            extent[0] = min(extent[0], first)
-            extent[1] = min(extent[1], r)
-            extent[2] = max(extent[2], last)
-            extent[3] = r + 1
-            extent[4] += count
-    for r in range(cells):
-        for c in range(cells):
-            grid[r, c] = min(255, counts[r, c] * 255 * cells * cells // (height * width))
 
 
 def _stream(data: bytes) -> bytes:
@@ -201,7 +120,7 @@ def _measured(path: Path | str, invert: bool) -> tuple[Measure, NDArray[np.uint8
     pixels = _scratch.take("pixels", height * width).reshape(height, width)
     extent = np.array([width, height, 0, 0, 0])
     grid = np.empty((CELLS, CELLS), np.uint8)
-    _scan(raw, pixels, extent, grid, invert)
+    scan(raw, pixels, extent, grid, invert)
     left, top, right, bottom, area = extent.tolist()
     return Measure((height, width), (left, top, right, bottom) if area else None, area, grid), pixels
 
@@ -245,10 +164,7 @@ def components(
         box: Pixel xyxy that holds all of its foreground.
     """
     left, top, right, bottom = box
-    labels, n = ndimage.label(mask[top:bottom, left:right], np.ones((3, 3)))
-    areas = np.bincount(labels.ravel(), minlength=n + 1)[1:].tolist()
-    found = [
-        ((cols.start + left, rows.start + top, cols.stop + left, rows.stop + top), area)
-        for (rows, cols), area in zip(ndimage.find_objects(labels), areas, strict=True)
-    ]
-    return sorted(found, key=lambda item: (-item[1], item[0]))
+    found = label_runs(mask[top:bottom, left:right]) + np.array([left, top, left, top, 0])
+    return sorted(
+        (((x0, y0, x1, y1), area) for x0, y0, x1, y1, area in found.tolist()), key=lambda i: (-i[1], i[0])
+    )

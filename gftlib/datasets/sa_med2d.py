@@ -8,13 +8,13 @@ release never stand in memory at once.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gftlib.datasets.checks import Count, Report
+from gftlib.datasets.json_stream import stream_object
 from gftlib.datasets.masks import image_size
 from gftlib.datasets.sa_med2d_names import (
     DEFECTS,
@@ -33,7 +33,6 @@ PAIRS = "SAMed2D_v1.json"
 CLASSES = "SAMed2D_v1_class_mapping_id.json"
 DEMO_PAIRS = "image2label_train.json"
 DEMO_MASKS = "label2image_test.json"
-_CHUNK = 1 << 20
 
 
 @dataclass
@@ -227,41 +226,6 @@ def _class_map(path: Path | None) -> dict[str, dict[int, str]]:
         raise InputError(
             f'{path} must map each data set to {{"class name": "0003", ...}}: {error}'
         ) from error
-
-
-def stream_object(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the items of a JSON file that is one object of lists, without holding the file in memory.
-
-    Raises:
-        InputError: If it is not such a file.
-    """
-    decoder = json.JSONDecoder()
-    with open(path, encoding="utf-8") as stream:
-        text, at = stream.read(_CHUNK).lstrip(), 1
-        if not text.startswith("{"):
-            raise InputError(f"{path} must hold one JSON object")
-        while True:
-            more = stream.read(_CHUNK) if len(text) - at < _CHUNK else ""
-            if more:
-                text, at = text[at:] + more, 0
-            at = _skip(text, at, ",")
-            if text[at : at + 1] == "}":
-                return
-            try:
-                key, at = decoder.raw_decode(text, at)
-                at = _skip(text, at, ":")
-                value, at = decoder.raw_decode(text, at)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{path} is not valid JSON or has an item over 1 MB: {error}") from error
-            if not isinstance(key, str) or not isinstance(value, list):
-                raise InputError(f"{path}: the item {str(key)[:80]!r} must be a list of mask paths")
-            yield key, value
-
-
-def _skip(text: str, at: int, mark: str) -> int:
-    while at < len(text) and (text[at].isspace() or text[at] == mark):
-        at += 1
-    return at
 
 
 def check(path: Path | str) -> Report:

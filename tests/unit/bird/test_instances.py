@@ -133,7 +133,7 @@ def test_a_line_that_is_none_is_named(tmp_path):
     ],
 )
 def test_region(modality, names, region):
-    assert region_of(modality, names) == region
+    assert region_of(modality, tuple(names)) == region
 
 
 def test_the_demonstration_data(shared_data):

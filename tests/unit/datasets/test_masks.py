@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
+from scipy import ndimage
 
 from gftlib.datasets.masks import CELLS, components, image_size, measure_mask, read_mask
 from gftlib.errors import InputError, MissingError
@@ -96,6 +97,18 @@ def test_components_are_eight_connected_and_sorted_by_area():
     mask[1, 1] = mask[2, 2] = True
     mask[5:8, 4:9] = True
     assert components(mask, (1, 1, 9, 8)) == [((4, 5, 9, 8), 15), ((1, 1, 3, 3), 2)]
+
+
+@settings(deadline=None, max_examples=150)
+@given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=14)))
+def test_components_are_scipys(mask):
+    labels, n = ndimage.label(mask, np.ones((3, 3)))
+    wanted = [
+        ((cols.start, rows.start, cols.stop, rows.stop), int((labels == k).sum()))
+        for k, (rows, cols) in enumerate(ndimage.find_objects(labels), 1)
+    ]
+    found = components(mask, (0, 0, mask.shape[1], mask.shape[0]))
+    assert len(found) == n and found == sorted(wanted, key=lambda item: (-item[1], item[0]))
 
 
 def test_damaged_and_missing_files_are_named(tmp_path):

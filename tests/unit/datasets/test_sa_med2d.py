@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gftlib.datasets import sa_med2d
-from gftlib.datasets.sa_med2d import CLASSES, PAIRS, Problems, SAMed2D, check, stream_object
+from gftlib.datasets import json_stream
+from gftlib.datasets.json_stream import stream_object
+from gftlib.datasets.sa_med2d import CLASSES, PAIRS, Problems, SAMed2D, check
 from gftlib.datasets.sa_med2d_names import (
     MODALITIES,
     MaskName,
@@ -251,7 +252,7 @@ def test_a_path_that_leaves_the_folder_is_refused(folder):
 @pytest.mark.parametrize("chunk", [256, 1 << 20])
 @pytest.mark.parametrize("indent", [None, 2])
 def test_streaming_gives_what_json_gives(tmp_path, monkeypatch, chunk, indent):
-    monkeypatch.setattr(sa_med2d, "_CHUNK", chunk)
+    monkeypatch.setattr(json_stream, "_CHUNK", chunk)
     content = {f"images/{i}é.png": [f"masks/{i}_{k}.png" for k in range(i % 3)] for i in range(40)}
     path = tmp_path / "p.json"
     path.write_text(json.dumps(content, indent=indent, ensure_ascii=False), encoding="utf-8")
