@@ -160,6 +160,7 @@ class GraphConstruction(Parameters):
     mask: str = Field(
         description="vessel mask of the scan, or a folder of masks of the same names; may be empty"
     )
+    workers: int = Field(ge=1, description="processes at work at once")
 
 
 NOTEBOOKS: dict[str, type[Parameters]] = {cls.notebook: cls for cls in (GraphConstruction,)}

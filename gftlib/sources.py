@@ -61,18 +61,23 @@ def notebook_sources(notebook: Path) -> list[Path]:
 
 
 def code_hash(notebook: Path) -> str:
-    """Return a digest of the library code that a notebook's results depend on.
+    """Return a digest of the library code that a notebook's results depend on; see :func:`digest`."""
+    return digest(notebook_sources(notebook))
 
-    Comments, docstrings, layout and the modules in :data:`NOT_COMPUTING` do not count, so that a record goes
+
+def digest(files: Iterable[Path]) -> str:
+    """Return a digest of what library files compute.
+
+    Comments, docstrings, layout and the modules in :data:`NOT_COMPUTING` do not count, so that a result goes
     stale only when what computed it has changed.
     """
-    digest = hashlib.sha256()
-    for path in notebook_sources(notebook):
+    total = hashlib.sha256()
+    for path in files:
         if path.stem not in NOT_COMPUTING:
             tree = ast.parse(path.read_text(encoding="utf-8"))
             for node in ast.walk(tree):
                 body = getattr(node, "body", None)
                 if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
                     body[:1] = [] if isinstance(body[0].value, ast.Constant) else body[:1]
-            digest.update(path.name.encode() + ast.dump(tree).encode())
-    return digest.hexdigest()
+            total.update(path.name.encode() + ast.dump(tree).encode())
+    return total.hexdigest()

@@ -19,6 +19,7 @@ from gftlib.paths import root, write_json
 from gftlib.phantoms.octa import GENERATOR_VERSION, OctaConfig, OctaPhantom, ScanSpec, cohort
 from gftlib.phantoms.octa_files import read, write_cohort
 from gftlib.profiles import Profile
+from gftlib.sources import digest, source_files
 
 SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
 
@@ -144,7 +145,9 @@ def extract(
     workers: int = 1,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> BatchResult:
-    """Write the graph of every scan that has none yet; see :func:`gftlib.octa.batch.extract_folder`.
+    """Write the graph of every scan that has none yet, or one of earlier code.
+
+    See :func:`gftlib.octa.batch.extract_folder`.
 
     Args:
         scans: The scans; those without a mask are segmented.
@@ -163,6 +166,7 @@ def extract(
         masks={scan.name: scan.mask for scan in scans if scan.mask},
         workers=workers,
         progress=progress,
+        label=digest(source_files(["gftlib.octa.graph", "gftlib.octa.segmentation"])),
         field_mm=field_mm,
     )
 
