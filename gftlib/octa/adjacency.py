@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gftlib.octa.measuring import Measures
+from gftlib.octa.measuring import Measures, unique_pairs
 
 EdgeType = tuple[str, str, str]
 
@@ -37,8 +37,7 @@ def vessel_pairs(ends: np.ndarray) -> np.ndarray:
 
 def _both_ways(pairs: np.ndarray) -> np.ndarray:
     pairs = pairs[:, pairs[0] != pairs[1]]
-    keys = np.unique(np.concatenate([pairs[0] << 32 | pairs[1], pairs[1] << 32 | pairs[0]]))
-    return np.stack([keys >> 32, keys & 0xFFFFFFFF])
+    return unique_pairs(np.concatenate([pairs, pairs[::-1]], axis=1).T).T
 
 
 def all_edges(ends: np.ndarray, measures: Measures, areas: int, has_faz: bool) -> dict[EdgeType, np.ndarray]:

@@ -52,21 +52,18 @@ def grey_levels(image: np.ndarray | None, shape: tuple[int, int]) -> tuple[np.nd
 
 
 @kernel()
-def level_statistics(counts, total, values, out):
-    """Fill ``out`` with mean, standard deviation, 25th and 75th percentile (linear), minimum, maximum."""
+def level_statistics(counts, low, high, total, values, out):
+    """Fill ``out`` with mean, standard deviation, 25th and 75th percentile (linear), minimum, maximum.
+
+    All counts lie between the levels ``low`` and ``high``, neither of which is empty.
+    """
     mean = 0.0
-    for k in range(counts.size):
+    for k in range(low, high + 1):
         mean += counts[k] * values[k]
     mean /= total
     spread = 0.0
-    low = -1
-    high = 0
-    for k in range(counts.size):
-        if counts[k]:
-            spread += counts[k] * (values[k] - mean) ** 2
-            if low < 0:
-                low = k
-            high = k
+    for k in range(low, high + 1):
+        spread += counts[k] * (values[k] - mean) ** 2
     out[0], out[1], out[4], out[5] = mean, math.sqrt(spread / total), values[low], values[high]
     for j in range(2):
         place = (0.25 + 0.5 * j) * (total - 1)

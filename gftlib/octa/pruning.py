@@ -18,7 +18,9 @@ MERGE_PX = 2.0
 
 def raw_lengths(segments: Segments) -> np.ndarray:
     """Return each segment's chain length in pixels, 1 for a straight and sqrt(2) for a diagonal step."""
-    steps = np.sqrt((np.diff(segments.rows_cols(), axis=0) ** 2).sum(1).astype(np.float64))
+    # A straight step changes the flat index by 1 or by the width, a diagonal one by the width plus or minus 1
+    jumps = np.abs(np.abs(np.diff(segments.pixels)) - segments.width)
+    steps = np.where(jumps == 1, np.sqrt(2.0), 1.0)
     total = np.concatenate(([0.0], np.cumsum(steps)))
     return total[segments.offsets[1:] - 1] - total[segments.offsets[:-1]]
 
@@ -120,7 +122,8 @@ def prune(segments: Segments, min_spur_px: float = MIN_SPUR_PX) -> Segments:
     Returns:
         The segments that stay, joined where a junction has dissolved.
     """
-    segments = dissolve(segments, np.ones(len(segments.ends), bool))
+    if (segments.degree() == 2).any():
+        segments = dissolve(segments, np.ones(len(segments.ends), bool))
     while len(segments.ends):
         degree = segments.degree()
         at_end = degree[segments.ends] == 1

@@ -81,6 +81,18 @@ def _perimeters(labels, border, weights, out):
 
 
 @kernel()
+def _greys(counts, values, out):
+    """Fill ``out`` (m, 6) with the level statistics of every region."""
+    for k in range(out.shape[0]):
+        low, high, total = counts.shape[1], 0, 0
+        for level in range(counts.shape[1]):
+            if counts[k, level]:
+                low, high = min(low, level), level
+                total += counts[k, level]
+        level_statistics(counts[k], low, high, total, values, out[k])
+
+
+@kernel()
 def _hull_areas(rows, extremes, ys, xs, at, span, out):
     """Count the pixels whose centre lies in the convex hull of the region's pixels drawn as unit diamonds.
 
@@ -158,8 +170,8 @@ def measure_regions(
     middle, half = (var_r + var_c) / 2, np.hypot((var_r - var_c) / 2, cov)
     major, minor = middle + half, np.maximum(middle - half, 0.0)
     grey = np.zeros((m, 6))
-    for k in range(m if len(values) else 0):
-        level_statistics(counts[k], int(n[k]), values, grey[k])
+    if len(values):
+        _greys(counts, values, grey)
     return np.stack(
         [
             mean_r + first_row,
