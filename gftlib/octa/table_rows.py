@@ -34,8 +34,7 @@ class QuadrantRow(Record):
 
 
 class FazRow(Record):
-    """The foveal avascular zone: area in mm2, its z-score among healthy ones, place, and area, shape and
-    outline in words."""
+    """The foveal avascular zone: area in mm2, its z-score, place; area, shape, outline in words."""
 
     area: float
     z: float
