@@ -152,6 +152,11 @@ def carve(features: Features, rows: np.ndarray, share: float, seed: int) -> tupl
     return np.setdiff1d(rows, rows[np.isin(features.subjects[rows], features.subjects[held])]), held
 
 
+def sentences_of(data: ClassConceptData) -> list[str]:
+    """Return the distinct sentences that describe a combination, as :attr:`Features.sentences` has them."""
+    return _pairs(data)[0]
+
+
 def _pairs(data: ClassConceptData) -> tuple[list[str], np.ndarray]:
     index: dict[str, int] = {}
     rows: list[tuple[int, int, int]] = []

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gftlib.scale.features import Features
-from gftlib.scale.outputs import Outputs, from_probabilities
+from gftlib.scale.outputs import Outputs
 from gftlib.scale.sampling import Order, TrainingConfig
 
 
@@ -53,12 +53,11 @@ class Probe:
         """Return ``(runs, N, outputs)`` from ``(N, dim)`` or ``(runs, N, dim)``."""
         return torch.baddbmm(self.bias, (images - self.mean) / self.std, self.weight)
 
-    def outputs(self, features: Features, rows: np.ndarray) -> list[Outputs]:
-        """Return the scores of the samples ``rows`` under each probe."""
-        images = features.images[0, torch.from_numpy(rows)].expand(len(self.weight), -1, -1)
-        p = self.logits(images).sigmoid().double().numpy()
+    def outputs(self, features: Features, rows: Sequence[np.ndarray]) -> list[Outputs]:
+        """Return for each probe the scores of its own samples."""
+        p = self.logits(features.images[0].expand(len(rows), -1, -1)).numpy()
         h = len(features.task)
-        return [from_probabilities(one[:, :h], one[:, h:]) for one in p]
+        return [Outputs(one[r, :h], one[r, h:]) for one, r in zip(p, rows, strict=True)]
 
 
 def train_probes(

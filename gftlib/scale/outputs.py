@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gftlib.datasets.class_concepts import ClassConceptTask
-from gftlib.metrics.classification import Scores, macro_auc, multiclass, multilabel, two_prompt_probability
+from gftlib.metrics.classification import Scores, macro_auc, multiclass, multilabel
 from gftlib.scale.adapters import AdapterPair
 from gftlib.scale.features import Features
 
@@ -20,27 +19,22 @@ LEVELS = ("class", "combination")
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """Scores of N images at both levels.
+    """Scores of N images at both levels, as log-odds.
 
-    ``decide`` is compared within a group (exclusive) or with a threshold (several labels); ``rank`` is what
-    the AUC orders: for prompts the two-prompt softmax.
+    For prompts they are the log-odds of the two-prompt softmax, the label's prompt against "No finding.". Its
+    AUC is that of the probability, and within a group the order is that of the cosines.
 
     Args:
-        combination: ``(N, H)``, to decide.
-        cls: ``(N, number of group_classes)``, to decide.
-        combination_rank: ``(N, H)``.
-        class_rank: ``(N, number of group_classes)``.
+        combination: ``(N, H)``.
+        cls: ``(N, number of group_classes)``.
     """
 
     combination: np.ndarray
     cls: np.ndarray
-    combination_rank: np.ndarray
-    class_rank: np.ndarray
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the four tables as float16, for the disk."""
-        names = ("combination", "cls", "combination_rank", "class_rank")
-        return {name: getattr(self, name).astype(np.float16) for name in names}
+        """Return both tables as float16, for the disk."""
+        return {name: getattr(self, name).astype(np.float16) for name in ("combination", "cls")}
 
 
 def from_similarities(
@@ -54,15 +48,8 @@ def from_similarities(
         negative: Cosines to the negative prompt, ``(N,)``.
         logit_scale: What cosines are multiplied with.
     """
-    classes = class_maximum(task, similarity)
-    ranks = [two_prompt_probability(part, negative, logit_scale) for part in (similarity, classes)]
-    decide = ranks if task.multi_label else [similarity, classes]
-    return Outputs(decide[0], decide[1], ranks[0], ranks[1])
-
-
-def from_probabilities(combination: np.ndarray, cls: np.ndarray) -> Outputs:
-    """Take the probabilities of a classifier that has one output per combination and per class."""
-    return Outputs(combination, cls, combination, cls)
+    margin = logit_scale * (similarity - negative[:, None])
+    return Outputs(margin, class_maximum(task, margin))
 
 
 def class_maximum(task: ClassConceptTask, values: np.ndarray) -> np.ndarray:
@@ -72,16 +59,39 @@ def class_maximum(task: ClassConceptTask, values: np.ndarray) -> np.ndarray:
 
 
 def adapted_outputs(
-    features: Features, pair: AdapterPair, rows: np.ndarray, logit_scale: float | None = None
+    features: Features,
+    pair: AdapterPair,
+    rows: Sequence[np.ndarray],
+    logit_scale: Sequence[float] | None = None,
 ) -> list[Outputs]:
-    """Return the scores of the samples ``rows`` under each of the stacked adapters."""
+    """Return for each of the stacked adapters the scores of its own samples.
+
+    Args:
+        features: Cached embeddings.
+        pair: The adapters of R runs.
+        rows: R index arrays.
+        logit_scale: Of each run; None: the backbone's.
+    """
+    runs = len(rows)
     with torch.no_grad():
-        runs = next(iter(pair.branches.values()))[0].down.shape[0]
-        images = pair.image(features.images[0, torch.from_numpy(rows)].expand(runs, -1, -1))
+        images = pair.image(features.images[0].expand(runs, -1, -1))
         texts = pair.text(torch.cat([features.prompts, features.negative[None]]).expand(runs, -1, -1))
-        similarity = (images @ texts.mT).double().numpy()
-    scale = features.logit_scale if logit_scale is None else logit_scale
-    return [from_similarities(features.task, s[:, :-1], s[:, -1], scale) for s in similarity]
+        similarity = (images @ texts.mT).numpy()
+    return of_runs(features, similarity, rows, logit_scale)
+
+
+def of_runs(
+    features: Features,
+    similarity: np.ndarray,
+    rows: Sequence[np.ndarray],
+    logit_scale: Sequence[float] | None = None,
+) -> list[Outputs]:
+    """Turn cosines of all samples to all prompts, the negative one last, ``(R, N, H + 1)``, into scores."""
+    scales = [features.logit_scale] * len(rows) if logit_scale is None else logit_scale
+    return [
+        from_similarities(features.task, s[r, :-1], s[r, -1], scale)
+        for s, r, scale in zip(similarity, rows, scales, strict=True)
+    ]
 
 
 def zero_shot(features: Features, rows: np.ndarray) -> Outputs:
@@ -101,7 +111,8 @@ def predictions(task: ClassConceptTask, outputs: Outputs, threshold: float = 0.5
         threshold: For several labels; 0.5 is the larger of two prompts, or of yes and no.
     """
     if task.multi_label:
-        return {"combination": outputs.combination > threshold, "class": outputs.cls > threshold}
+        bound = np.log(threshold / (1 - threshold))
+        return {"combination": outputs.combination > bound, "class": outputs.cls > bound}
     return {
         "combination": _argmax(outputs.combination, task.group_index),
         "class": _argmax(outputs.cls, _class_groups(task)),
@@ -124,7 +135,7 @@ def evaluate(
     """
     decided = predictions(task, outputs, threshold)
     truth = {"combination": labels, "class": class_maximum(task, labels)}
-    ranks = {"combination": outputs.combination_rank, "class": outputs.class_rank}
+    ranks = {"combination": outputs.combination, "class": outputs.cls}
     groups = {"combination": task.group_index, "class": _class_groups(task)}
     found: dict[str, Any] = {}
     for level in LEVELS:
@@ -160,7 +171,7 @@ def best_threshold(
 
 def _row(scores: Scores, truth: np.ndarray, rank: np.ndarray) -> dict[str, float | None]:
     auc, _ = macro_auc(truth, rank)
-    values: dict[str, Callable[[], float] | float] = {
+    values = {
         "accuracy": scores.accuracy,
         "macro_recall": scores.macro_recall,
         "macro_f1": scores.macro_f1,
@@ -185,8 +196,3 @@ def _argmax(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def _class_groups(task: ClassConceptTask) -> np.ndarray:
     names = list(task.groups())
     return np.array([names.index(group) for group, _ in task.group_classes])
-
-
-def as_tensor(values: np.ndarray) -> Tensor:
-    """Return a float32 tensor."""
-    return torch.from_numpy(np.asarray(values, dtype=np.float32))

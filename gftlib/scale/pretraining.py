@@ -111,7 +111,7 @@ def pretrain(encoder: Encoder, sources: list[Source], config: PretrainingConfig 
 
 
 def image_statistics(images: np.ndarray) -> Tensor:
-    """Return colours and edge energies at three scales on a 5 x 5 grid, standardised, ``(N, 225)``.
+    """Return colours and edge energies at three scales on a 4 x 4 grid, standardised, ``(N, 144)``.
 
     Args:
         images: ``(N, S, S, 3)`` uint8.
@@ -120,13 +120,12 @@ def image_statistics(images: np.ndarray) -> Tensor:
     pool = nn.functional.avg_pool2d
     for start in range(0, len(images), 256):
         x = torch.from_numpy(images[start : start + 256]).permute(0, 3, 1, 2).float() / 255
-        cell = x.shape[-1] // 5
-        grey, found = x.mean(1, keepdim=True), [x, (x - pool(x, 3, 1, 1)).square()]
-        for window in (3, 9, 21):
-            found.append((grey - pool(grey, window, 1, window // 2)).square())
-        energies = [pool(f, cell) for f in found]
-        energies[1:] = [(e + 1e-5).log() for e in energies[1:]]
-        parts.append(torch.cat(energies, 1).flatten(1))
+        found = [nn.functional.adaptive_avg_pool2d(x, 4)]
+        grey = x.mean(1, keepdim=True)
+        for channels in (x, pool(grey, 2), pool(grey, 4), pool(grey, 8)):
+            edges = (channels - pool(channels, 3, 1, 1)).square()
+            found.append((nn.functional.adaptive_avg_pool2d(edges, 4) + 1e-5).log())
+        parts.append(torch.cat(found, 1).flatten(1))
     table = torch.cat(parts)
     return (table - table.mean(0)) / table.std(0, correction=0).clamp_min(1e-6)
 

@@ -205,6 +205,41 @@ class PairSampler(Sampler):
         return Batch(q, label, label, there, there, own, prompt, negative, truth)
 
 
+class PromptSampler(Sampler):
+    """Images against the prompts of all combinations, as CoOp and CLIP-Adapter are trained.
+
+    A unit is a sample, or where labels hold together one of a sample's combinations.
+    """
+
+    def __init__(
+        self, features: Features, rows: Sequence[np.ndarray], seeds: Sequence[int], config: TrainingConfig
+    ) -> None:
+        """See :class:`Sampler`; ``rows`` are samples."""
+        self._copies = np.argwhere(features.labels > 0) if features.task.multi_label else None
+        if self._copies is None:
+            units = rows
+            self._local = features.relations.local(torch.from_numpy(features.labels))
+        else:
+            units = [np.flatnonzero(np.isin(self._copies[:, 0], r)) for r in rows]
+        super().__init__(features, units, seeds, config)
+
+    def batch(self, pair: AdapterPair, units: Units, loss: ScaleLossConfig) -> Batch:
+        """See :class:`Sampler`."""
+        f, relations = self.features, self.features.relations
+        index = torch.from_numpy(units.index)
+        if self._copies is None:
+            sample, label = index, self._local[:, index].movedim(0, 1)
+        else:
+            copies = torch.from_numpy(self._copies)[index]
+            sample, label = copies[..., 0], copies[..., 1].unsqueeze(1)
+        images = pair.image(f.images[torch.from_numpy(units.view), sample])
+        prompts = pair.text(f.prompts.expand(len(index), -1, -1))
+        q = (images @ prompts.mT)[..., relations.combination].movedim(-2, 1)
+        there = torch.from_numpy(units.there).unsqueeze(1)
+        column = torch.arange(relations.width).expand(*label.shape[:-1], relations.width)
+        return Batch(q, label, column, there, prompt=q)
+
+
 def sampler_of(
     features: Features, rows: Sequence[np.ndarray], seeds: Sequence[int], config: TrainingConfig
 ) -> Sampler:

@@ -19,7 +19,7 @@ from gftlib.errors import InputError
 from gftlib.scale.adapters import AdapterConfig, AdapterPair
 from gftlib.scale.features import Features
 from gftlib.scale.losses import ScaleLossConfig, info_nce, scale_loss, stack
-from gftlib.scale.sampling import TrainingConfig, sampler_of
+from gftlib.scale.sampling import PromptSampler, TrainingConfig, sampler_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +47,7 @@ def train_adapters(
     adapter: AdapterConfig | None = None,
     objective: Literal["scale", "info_nce"] = "scale",
     config: TrainingConfig | None = None,
+    texts: Literal["pairs", "prompts"] = "pairs",
 ) -> AdapterPair:
     """Train the adapters of all ``runs`` at once.
 
@@ -56,6 +57,8 @@ def train_adapters(
         adapter: The adapters; one configuration for all.
         objective: Equation 3, or CLIP's loss.
         config: Epochs, learning rate, batches.
+        texts: What images are compared with: the texts of the batch, as SCALE does, or the prompts of all
+            combinations, as CLIP-Adapter does.
 
     Returns:
         The trained adapters, stacked in the order of ``runs``.
@@ -66,7 +69,8 @@ def train_adapters(
     adapter, config = adapter or AdapterConfig(), config or TrainingConfig()
     if not runs:
         raise InputError("no runs to train")
-    sampler = sampler_of(features, [r.rows for r in runs], [r.seed for r in runs], config)
+    make = sampler_of if texts == "pairs" else PromptSampler
+    sampler = make(features, [r.rows for r in runs], [r.seed for r in runs], config)
     loss_config = stack([run.loss for run in runs])
     starts = torch.tensor([adapter.alpha if run.alpha is None else run.alpha for run in runs])
     generators = [torch.Generator().manual_seed(run.seed) for run in runs]

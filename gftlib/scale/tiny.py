@@ -33,11 +33,11 @@ _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def clip_config(vocab_size: int) -> dict[str, Any]:
-    """Return the open_clip configuration of the small CLIP: 100 patches, 4 and 2 layers."""
+    """Return the open_clip configuration of the small CLIP: 64 patches, 3 and 2 layers."""
     return {
         "embed_dim": DIM,
         "quick_gelu": True,
-        "vision_cfg": {"image_size": 160, "layers": 4, "width": 128, "patch_size": 16, "head_width": 32},
+        "vision_cfg": {"image_size": 128, "layers": 3, "width": 128, "patch_size": 16, "head_width": 32},
         "text_cfg": {
             "context_length": clip.CONTEXT_LENGTH,
             "vocab_size": vocab_size,
@@ -49,14 +49,15 @@ def clip_config(vocab_size: int) -> dict[str, Any]:
 
 
 def medclip_config(vocab_size: int) -> dict[str, Any]:
-    """Return the configuration of the small MedCLIP: Swin of three stages on 112 pixels, BERT of 3 layers."""
+    """Return the configuration of the small MedCLIP: Swin of two stages on 112 pixels, BERT of 3 layers."""
     vision = {
         "image_size": 112,
-        "patch_size": 4,
-        "embed_dim": 32,
-        "depths": [2, 2, 2],
-        "num_heads": [2, 4, 8],
+        "patch_size": 8,
+        "embed_dim": 64,
+        "depths": [2, 2],
+        "num_heads": [2, 4],
         "window_size": 7,
+        "use_absolute_embeddings": True,  # so small a Swin would not tell left from right
         "drop_path_rate": 0.0,
     }
     text = {
@@ -94,7 +95,7 @@ def build(name: Name, texts: list[str], seed: int = 0) -> Encoder:
             return MedClipEncoder(model, published_transform(name, 112), DIM, tokenizer)
         words = CompactTokenizer.of_texts(texts, clip.CONTEXT_LENGTH)
         model = clip.build(clip_config(words.vocab_size))
-        return ClipEncoder(model, published_transform(name, 160), DIM, words)
+        return ClipEncoder(model, published_transform(name, 128), DIM, words)
 
 
 def wordpiece(texts: list[str]) -> PreTrainedTokenizerFast:

@@ -1,0 +1,240 @@
+"""The protocol of SCALE, section 2.3: fractions of the data, five stratified draws, two levels, error bars.
+
+A *cell* is one method at one fraction on one draw. Finished cells are small files written whole, so that an
+interrupted run goes on where it stopped; they hold scores as well as metrics, so that every number can be
+computed again. A cell depends on its own draw, seed and candidate alone: cells may be computed one by one on
+a cluster, or stacked.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from gftlib.errors import InputError
+from gftlib.paths import atomic_path, read_json, write_json
+from gftlib.scale.baselines import Job, Setting, method
+from gftlib.scale.features import Features, carve, draw
+from gftlib.scale.outputs import LEVELS, Outputs, best_threshold, evaluate, summary_score
+
+logger = logging.getLogger(__name__)
+
+FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
+DRAWS = 5
+METRICS = ("accuracy", "macro_recall", "macro_f1", "auc")
+THRESHOLDS = np.linspace(0.05, 0.95, 19)
+
+
+@dataclass(frozen=True)
+class ProtocolConfig:
+    """What is run.
+
+    Args:
+        methods: Names from :data:`gftlib.scale.baselines.METHODS`.
+        fractions: Shares of the training pool.
+        draws: Stratified draws per fraction; with the whole pool they differ in the training's seed alone.
+        validation: Share of each draw held back while candidates are compared; the chosen candidate is then
+            trained on the whole draw.
+        seed: Of draws and trainings.
+    """
+
+    methods: tuple[str, ...] = ("zero_shot", "linear_probe", "linear_probe_weighted", "scale")
+    fractions: tuple[float, ...] = FRACTIONS
+    draws: int = DRAWS
+    validation: float = 0.25
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One finished cell: its scores on the test, its metrics, and how it came about."""
+
+    method: str
+    fraction: float
+    draw: int
+    outputs: Outputs
+    report: dict[str, Any]
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def draws_of(features: Features, fraction: float, config: ProtocolConfig) -> list[np.ndarray]:
+    """Return the training samples of every draw at ``fraction``; all methods share them."""
+    return [
+        draw(features, fraction, seed=1000 * config.seed + 10 * i + round(100 * fraction))
+        for i in range(config.draws)
+    ]
+
+
+def run(setting: Setting, config: ProtocolConfig, folder: Path | str) -> list[Cell]:
+    """Compute all cells that are not in ``folder`` yet and return all of them.
+
+    Args:
+        setting: Features, training, defaults.
+        config: Methods, fractions, draws.
+        folder: Where cells are kept.
+
+    Raises:
+        InputError: If a method is unknown, or follows one that is not run.
+    """
+    cells = []
+    for name in _ordered(config.methods):
+        for fraction in config.fractions:
+            cells += run_block(setting, config, name, fraction, Path(folder))
+    return cells
+
+
+def run_block(
+    setting: Setting, config: ProtocolConfig, name: str, fraction: float, folder: Path
+) -> list[Cell]:
+    """Compute the draws of one method at one fraction that are not in ``folder`` yet; return all of them."""
+    paths = {i: cell_path(folder, name, fraction, i) for i in range(config.draws)}
+    missing = [i for i, path in paths.items() if not path.is_file()]
+    if missing:
+        chosen = choose(setting, config, name, fraction, folder)
+        rows = draws_of(setting.features, fraction, config)
+        test = np.flatnonzero(setting.features.test)
+        jobs = [Job(chosen["candidate"], rows[i], test, _seed(config, i)) for i in missing]
+        for i, outputs in zip(missing, method(name).train(setting, jobs), strict=True):
+            details = {**chosen, "train": len(rows[i]), "test": len(test), "seed": _seed(config, i)}
+            report = _report(setting.features, test, outputs, chosen["threshold"])
+            write_cell(paths[i], Cell(name, fraction, i, outputs, report, details))
+        logger.info("%s at %g: %d draws computed", name, fraction, len(missing))
+    return [read_cell(path) for path in paths.values()]
+
+
+def choose(
+    setting: Setting, config: ProtocolConfig, name: str, fraction: float, folder: Path
+) -> dict[str, Any]:
+    """Return the candidate of a method at a fraction, chosen on validation sets carved from the draws.
+
+    The candidate with the best mean over draws of macro F1 (mean of both levels) wins; the threshold for
+    several labels is chosen on the same scores. The test takes no part. The choice is kept in ``folder``.
+    """
+    the_method = method(name)
+    path = folder / name / f"{fraction:g}-choice.json"
+    if path.is_file():
+        return read_json(path)
+    features = setting.features
+    candidates = the_method.candidates(features.task.multi_label)
+    if the_method.follows is not None:
+        candidates = [choose(setting, config, the_method.follows, fraction, folder)["candidate"]]
+    split = [
+        carve(features, rows, config.validation, _seed(config, i))
+        for i, rows in enumerate(draws_of(features, fraction, config))
+    ]
+    jobs = [
+        Job(candidate, train, held, _seed(config, i))
+        for candidate in candidates
+        for i, (train, held) in enumerate(split)
+    ]
+    outputs = the_method.train(setting, jobs)
+    scores = [
+        summary_score(evaluate(features.task, features.labels[job.score], o))
+        for job, o in zip(jobs, outputs, strict=True)
+    ]
+    means = np.array(scores).reshape(len(candidates), -1).mean(1)
+    best = int(means.argmax())
+    own = outputs[best * len(split) : (best + 1) * len(split)]
+    threshold = 0.5
+    if features.task.multi_label:
+        truth = [features.labels[held] for _, held in split]
+        threshold = best_threshold(features.task, truth, own, THRESHOLDS)
+    choice = {
+        "candidate": candidates[best],
+        "threshold": threshold,
+        "candidates": candidates,
+        "validation_scores": means.tolist(),
+    }
+    write_json(path, choice)
+    return choice
+
+
+def cell_path(folder: Path, name: str, fraction: float, draw_index: int) -> Path:
+    """Return where a cell is kept."""
+    return folder / name / f"{fraction:g}-{draw_index}.safetensors"
+
+
+def write_cell(path: Path, cell: Cell) -> None:
+    """Write a cell whole: scores as float16, the rest as JSON beside them."""
+    content = {"fraction": cell.fraction, "draw": cell.draw, "report": cell.report, "details": cell.details}
+    meta = {"cell": json.dumps({"method": cell.method, **content}, allow_nan=False)}
+    with atomic_path(path) as temporary:
+        save_file(cell.outputs.arrays(), temporary, metadata=meta)
+
+
+def read_cell(path: Path) -> Cell:
+    """Read a cell.
+
+    Raises:
+        InputError: If the file is no cell.
+    """
+    with safe_open(path, "np") as stream:
+        meta = (stream.metadata() or {}).get("cell")
+        if meta is None:
+            raise InputError(f"{path} is no cell of the protocol")
+        outputs = Outputs(**{name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118
+    return Cell(**json.loads(meta), outputs=outputs)
+
+
+def summarize(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Return mean and standard deviation over draws: one record per method, fraction and level.
+
+    "The error bars represent one standard deviation" (SCALE, Figures 2 and 3).
+    """
+    blocks: dict[tuple[str, float], list[Cell]] = {}
+    for cell in cells:
+        blocks.setdefault((cell.method, cell.fraction), []).append(cell)
+    records = []
+    for (name, fraction), members in blocks.items():
+        for level in LEVELS:
+            record: dict[str, Any] = {"method": name, "fraction": fraction, "level": level}
+            for metric in (*METRICS, "macro_f1_tuned"):
+                values = [c.report[level].get(metric) for c in members]
+                there = [v for v in values if v is not None]
+                record[metric] = float(np.mean(there)) if there else None
+                record[f"{metric}_std"] = float(np.std(there, ddof=min(1, len(there) - 1))) if there else None
+            records.append({**record, "draws": len(members)})
+    return records
+
+
+def config_record(setting: Setting, config: ProtocolConfig) -> dict[str, Any]:
+    """Return what identifies a run, as plain values."""
+    return {
+        "protocol": asdict(config),
+        "training": asdict(setting.training),
+        "loss": asdict(setting.loss),
+        "adapter": asdict(setting.adapter),
+        "task": setting.features.task.name,
+    }
+
+
+def _report(features: Features, test: np.ndarray, outputs: Outputs, threshold: float) -> dict[str, Any]:
+    # From what is written, so that a reader of the cell computes the very same numbers.
+    stored = Outputs(**outputs.arrays())
+    report = evaluate(features.task, features.labels[test], stored)
+    if features.task.multi_label:
+        tuned = evaluate(features.task, features.labels[test], stored, threshold)
+        for level in LEVELS:
+            report[level]["macro_f1_tuned"] = tuned[level]["macro_f1"]
+    return report
+
+
+def _ordered(names: Sequence[str]) -> list[str]:
+    """Put methods behind those they follow."""
+    for name in names:
+        follows = method(name).follows
+        if follows is not None and follows not in names:
+            raise InputError(f"{name!r} takes the choice of {follows!r}, which is not among the methods")
+    return sorted(names, key=lambda n: method(n).follows is not None)
+
+
+def _seed(config: ProtocolConfig, draw_index: int) -> int:
+    return 100 * config.seed + draw_index
