@@ -78,34 +78,56 @@ class GraphBatch:
 
     Args:
         x: Node features by type, (N_t, F_t).
-        edges: Edges by relation, (2, E), shifted to the batch's nodes.
-        graph_of: The graph of each node by type, (N_t,) int64, ascending.
-        counts: Nodes of each graph by type, in the order of the graphs.
         adjacency: Both groupings of every relation.
         y: Stages, (size,) int64.
+        graphs: The graphs.
     """
 
     x: dict[str, Tensor]
-    edges: dict[Relation, Tensor]
-    graph_of: dict[str, Tensor]
-    counts: dict[str, tuple[int, ...]]
     adjacency: dict[Relation, Adjacency]
     y: Tensor
+    graphs: tuple[GraphTensors, ...]
 
     @property
     def size(self) -> int:
         """The number of graphs."""
-        return len(self.y)
+        return len(self.graphs)
+
+    @cached_property
+    def counts(self) -> dict[str, tuple[int, ...]]:
+        """Nodes of each graph by type, in the order of the graphs."""
+        return {name: tuple(len(graph.x[name]) for graph in self.graphs) for name in self.x}
+
+    @cached_property
+    def graph_of(self) -> dict[str, Tensor]:
+        """The graph of each node by type, (N_t,) int64, ascending."""
+        numbers = torch.arange(self.size)
+        return {
+            name: torch.repeat_interleave(numbers, torch.tensor(sizes)).to(self.y.device)
+            for name, sizes in self.counts.items()
+        }
+
+    @cached_property
+    def edges(self) -> dict[Relation, Tensor]:
+        """Edges by relation, (2, E) int64, shifted to the batch's nodes."""
+        starts = _starts(self.graphs)
+        edges = {}
+        for relation in self.adjacency:
+            pairs = [graph.edges[relation] for graph in self.graphs]
+            shifts = torch.tensor([starts[relation[0]], starts[relation[2]]])
+            sizes = torch.tensor([part.shape[1] for part in pairs])
+            edges[relation] = (torch.cat(pairs, 1) + torch.repeat_interleave(shifts, sizes, 1)).to(
+                self.y.device
+            )
+        return edges
 
     def to(self, device: torch.device | str) -> GraphBatch:
         """Copy to a device."""
         return GraphBatch(
             {name: values.to(device) for name, values in self.x.items()},
-            {relation: pairs.to(device) for relation, pairs in self.edges.items()},
-            {name: index.to(device) for name, index in self.graph_of.items()},
-            self.counts,
             {relation: rows.to(device) for relation, rows in self.adjacency.items()},
             self.y.to(device),
+            self.graphs,
         )
 
 
@@ -121,32 +143,21 @@ def collate(graphs: Sequence[GraphTensors]) -> GraphBatch:
     for index, graph in enumerate(graphs):
         if graph.x.keys() != first.x.keys() or graph.edges.keys() != first.edges.keys():
             raise InputError(f"graph {index} of the batch has other node types or relations than the first")
-    counts = {name: tuple(len(graph.x[name]) for graph in graphs) for name in first.x}
-    starts = {name: [0, *accumulate(sizes)][:-1] for name, sizes in counts.items()}
-    edges, adjacency = {}, {}
+    starts = _starts(graphs)
+    adjacency = {}
     for relation in first.edges:
-        source, target = starts[relation[0]], starts[relation[2]]
-        pairs = [graph.edges[relation] for graph in graphs]
-        sizes = torch.tensor([part.shape[1] for part in pairs])
-        edges[relation] = torch.cat(pairs, 1) + torch.repeat_interleave(
-            torch.tensor([source, target]), sizes, 1
-        )
         rows = [graph.adjacency[relation] for graph in graphs]
         adjacency[relation] = Adjacency(
-            Rows.stack([row.incoming for row in rows], source),
-            Rows.stack([row.outgoing for row in rows], target),
+            Rows.stack([row.incoming for row in rows], starts[relation[0]]),
+            Rows.stack([row.outgoing for row in rows], starts[relation[2]]),
         )
-    return GraphBatch(
-        {name: torch.cat([graph.x[name] for graph in graphs]) for name in first.x},
-        edges,
-        {
-            name: torch.repeat_interleave(torch.arange(len(graphs)), torch.tensor(sizes))
-            for name, sizes in counts.items()
-        },
-        counts,
-        adjacency,
-        torch.tensor([graph.y for graph in graphs]),
-    )
+    x = {name: torch.cat([graph.x[name] for graph in graphs]) for name in first.x}
+    return GraphBatch(x, adjacency, torch.tensor([graph.y for graph in graphs]), tuple(graphs))
+
+
+def _starts(graphs: Sequence[GraphTensors]) -> dict[str, list[int]]:
+    """Return the first node of each graph in a batch, by type."""
+    return {name: [0, *accumulate(len(graph.x[name]) for graph in graphs)][:-1] for name in graphs[0].x}
 
 
 class Normalizer:

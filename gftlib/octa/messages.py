@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -24,34 +25,41 @@ class Rows:
     Args:
         offsets: (N + 1,) int32, where each node's edges start.
         other: (E,) int32, the node at the other end, in row order.
-        edge: (E,) int32, the position of the edge in the relation's ``(2, E)`` table, in row order.
         inverse_degree: (E,) float32, 1 / number of edges of the *target* node, in row order.
+        parts: One (E_g,) int32 a graph: the position of each edge in the graph's edge table, in row order.
     """
 
     offsets: Tensor
     other: Tensor
-    edge: Tensor
     inverse_degree: Tensor
+    parts: tuple[Tensor, ...]
+
+    @cached_property
+    def edge(self) -> Tensor:
+        """(E,) int32, the position of each edge in the edge table of the batch, in row order."""
+        counts = torch.tensor([len(part) for part in self.parts])
+        before = (counts.cumsum(0) - counts).int()
+        return (torch.cat(self.parts) + torch.repeat_interleave(before, counts)).to(self.other.device)
 
     @staticmethod
     def stack(rows: Sequence[Rows], starts: Sequence[int]) -> Rows:
         """Join the rows of several graphs; ``starts`` shifts the nodes at the other end, graph by graph."""
-        edges = torch.tensor([len(row.edge) for row in rows])
+        edges = torch.tensor([len(row.other) for row in rows])
         nodes = torch.tensor([len(row.offsets) - 1 for row in rows])
         before = (edges.cumsum(0) - edges).int()
-        ends = torch.cat([row.offsets[1:] for row in rows]) + torch.repeat_interleave(before, nodes)
-        shifts = torch.tensor(starts, dtype=torch.int32)
+        ends = torch.cat([row.offsets[1:] for row in rows]).add_(torch.repeat_interleave(before, nodes))
+        shifts = torch.repeat_interleave(torch.tensor(starts, dtype=torch.int32), edges)
         return Rows(
             torch.cat([torch.zeros(1, dtype=torch.int32), ends]),
-            torch.cat([row.other for row in rows]).add_(torch.repeat_interleave(shifts, edges)),
-            torch.cat([row.edge for row in rows]).add_(torch.repeat_interleave(before, edges)),
+            torch.cat([row.other for row in rows]).add_(shifts),
             torch.cat([row.inverse_degree for row in rows]),
+            tuple(part for row in rows for part in row.parts),
         )
 
     def to(self, device: torch.device | str) -> Rows:
         """Copy to a device."""
-        fields = (self.offsets, self.other, self.edge, self.inverse_degree)
-        return Rows(*(values.to(device) for values in fields))
+        fields = (self.offsets, self.other, self.inverse_degree)
+        return Rows(*(values.to(device) for values in fields), self.parts)
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ class Adjacency:
             order = torch.argsort(ends, stable=True)
             offsets = torch.zeros(size + 1, dtype=torch.int32)
             offsets[1:] = torch.bincount(ends, minlength=size).cumsum(0)
-            return Rows(offsets, others[order].int(), order.int(), inverse[order])
+            return Rows(offsets, others[order].int(), inverse[order], (order.int(),))
 
         return Adjacency(rows(target, source, targets), rows(source, target, sources))
 
@@ -93,7 +101,7 @@ def mean_of_neighbours(x: Tensor, adjacency: Adjacency, weight: Tensor | None = 
     Returns:
         (N_target, F); rows without edges are 0.
     """
-    if len(adjacency.incoming.edge) == 0:
+    if len(adjacency.incoming.other) == 0:
         return x.new_zeros(len(adjacency.incoming.offsets) - 1, x.shape[1])
     return _MeanOfNeighbours.apply(x, weight, adjacency)
 

@@ -11,7 +11,7 @@ their sum or mean, so they are one linear map here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -25,7 +25,11 @@ from gftlib.octa.fitting import Recipe
 from gftlib.octa.messages import mean_of_neighbours
 
 STAGES = ("healthy", "NPDR", "PDR")
-ACTIVATIONS = {"relu": nn.ReLU, "leaky": nn.LeakyReLU, "silu": nn.SiLU}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "leaky": lambda: nn.LeakyReLU(inplace=True),
+    "silu": nn.SiLU,
+}
 Pooling = Literal["sum", "mean", "max"]
 
 
@@ -227,10 +231,10 @@ class SAGELayer(nn.Module):
             # The linear map commutes with the mean: it goes where there are fewer nodes to map.
             if len(nodes[source]) < len(nodes[target]):
                 message = mean_of_neighbours(linear(nodes[source]), adjacency, weight)
-                out[target] = torch.add(out[target], message, alpha=self.share[target])
+                out[target].add_(message, alpha=self.share[target])
             else:
                 mean = mean_of_neighbours(nodes[source], adjacency, weight)
-                out[target] = torch.addmm(out[target], mean, linear.weight.T, alpha=self.share[target])
+                out[target].addmm_(mean, linear.weight.T, alpha=self.share[target])
         return out
 
 
