@@ -10,13 +10,16 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from gftlib.errors import GftError
+from gftlib.errors import GftError, InputError, did_you_mean
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 check = typer.Typer(no_args_is_help=True, help="Check settings and data before anything runs.")
 cohort = typer.Typer(no_args_is_help=True, help="Make the phantom cohorts.")
 app.add_typer(check, name="check")
 app.add_typer(cohort, name="cohort")
+
+CHECKED = {"octa500": "octa500", "derm7pt": "derm7pt", "padchest-gr": "padchest_gr", "sa-med2d": "sa_med2d"}
+"""The sets that ``gftlib check data`` knows, and the module that reads each."""
 
 ProfileName = Annotated[str, typer.Option(help="smoke, phantom or paper")]
 Workers = Annotated[int, typer.Option(min=1, help="processes at work at once")]
@@ -57,18 +60,20 @@ def graph(
     workers: Workers = 1,
 ) -> None:
     """Extract the vessel graph of one scan or many; a second call makes only what is missing."""
-    from gftlib.octa import batch, scans
+    from gftlib.octa import scans
 
     found = scans.find_scans(image, masks)
     with Progress(transient=True) as bar:
         task = bar.add_task("graphs", total=len(found))
-        errors = batch.extract(
-            found, out, field_mm, workers, lambda done, _: bar.update(task, completed=done)
+        batch = scans.extract(
+            found, out, field_mm, workers, lambda done, *_: bar.update(task, completed=done)
         )
-    typer.echo(f"{len(found) - len(errors)} of {len(found)} graphs in {out}")
-    for name, message in errors.items():
+    typer.echo(
+        f"{len(batch.graphs)} of {len(found)} graphs in {out}, {len(batch.skipped)} of them from before"
+    )
+    for name, message in batch.errors.items():
         typer.echo(f"{name}: {message}", err=True)
-    raise typer.Exit(code=1 if errors else 0)
+    raise typer.Exit(code=1 if batch.errors else 0)
 
 
 @app.command()
@@ -91,6 +96,22 @@ def publish(runs: Annotated[Path, typer.Argument(help="runs/<profile>")]) -> Non
 
     for record in sorted(runs.glob("*/record.json")):
         typer.echo(results.publish(record.parent, runs.name))
+
+
+@check.command("data")
+def check_data(
+    name: Annotated[str, typer.Argument(help=", ".join(CHECKED))],
+    path: Annotated[Path, typer.Argument(help="folder of the set, as its publishers lay it out")],
+) -> None:
+    """Check a public set before anything runs on it: files, tables, counts beside the published ones."""
+    import importlib
+
+    if name not in CHECKED:
+        raise InputError(f"unknown set {name!r}{did_you_mean(name, CHECKED)}")
+    report = importlib.import_module(f"gftlib.datasets.{CHECKED[name]}").check(path)
+    for line in report.lines():
+        typer.echo(line)
+    raise typer.Exit(code=0 if report.ok else 1)
 
 
 @app.command()

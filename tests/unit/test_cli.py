@@ -1,6 +1,12 @@
 import subprocess
 import sys
 
+import numpy as np
+import pytest
+from PIL import Image
+
+from gftlib.cli import CHECKED
+
 
 def gftlib(*arguments):
     return subprocess.run(
@@ -18,3 +24,35 @@ def test_an_error_is_one_line_without_a_traceback():
     done = gftlib("check", "profile", "smok")
     assert done.returncode == 1
     assert done.stderr.strip() == "gftlib: unknown profile 'smok'; did you mean 'smoke'?"
+
+
+def test_an_unknown_set_names_the_nearest():
+    done = gftlib("check", "data", "derm7", "nowhere")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "gftlib: unknown set 'derm7'; did you mean 'derm7pt'?"
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_a_set_that_is_not_there_is_said_so_in_one_line(name, tmp_path):
+    done = gftlib("check", "data", name, str(tmp_path / "nowhere"))
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith("gftlib: ")
+    assert "nowhere" in done.stderr
+
+
+def test_scans_become_graphs_and_what_fails_is_listed(tmp_path):
+    mask = np.zeros((96, 96), np.uint8)
+    mask[40:44] = mask[:, 40:44] = 255
+    for folder in ("scans", "masks"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(mask).save(tmp_path / folder / "good.png")
+    (tmp_path / "scans" / "bad.png").write_text("no image")
+    done = gftlib(
+        "graph", str(tmp_path / "scans"), "--masks", str(tmp_path / "masks"), "--out", str(tmp_path / "out")
+    )
+    assert done.returncode == 1
+    assert "1 of 2 graphs" in done.stdout
+    assert "bad: " in done.stderr
+    assert (tmp_path / "out" / "good.json.gz").is_file()
+    assert (tmp_path / "out" / "errors.json").is_file()
