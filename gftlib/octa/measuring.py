@@ -66,8 +66,8 @@ def _smooth(pixels, a, n, start, end, zones, width, rough, line):
         rough[i, 0] = pixels[a + i] // width - 1
         rough[i, 1] = pixels[a + i] % width - 1
     if n > 2:
-        _straighten(rough, n, start, 1, zones[0])
-        _straighten(rough, n, end, -1, zones[1])
+        for side in range(2):
+            _straighten(rough, n, end if side else start, 1 - 2 * side, zones[side])
     for axis in range(2):
         rough[0, axis] = start[axis]
         rough[n - 1, axis] = end[axis]
@@ -186,7 +186,7 @@ def _measure(
 def _greys(pixels, offsets, shape, image, values, counts, stats, out):
     """Fill columns 9 to 12 of ``out``: grey levels of the path pixels, read at the nearest image pixel."""
     for s in range(out.shape[0]):
-        low, high = counts.size, 0
+        low, high = counts.size, np.int64(0)
         for i in range(offsets[s], offsets[s + 1]):
             r, c = pixels[i] // (shape[1] + 2) - 1, pixels[i] % (shape[1] + 2) - 1
             level = np.int64(image[r * image.shape[0] // shape[0], c * image.shape[1] // shape[1]])

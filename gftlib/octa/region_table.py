@@ -84,7 +84,7 @@ def _perimeters(labels, border, weights, out):
 def _greys(counts, values, out):
     """Fill ``out`` (m, 6) with the level statistics of every region."""
     for k in range(out.shape[0]):
-        low, high, total = counts.shape[1], 0, 0
+        low, high, total = counts.shape[1], np.int64(0), np.int64(0)
         for level in range(counts.shape[1]):
             if counts[k, level]:
                 low, high = min(low, level), level

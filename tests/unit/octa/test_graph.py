@@ -297,6 +297,25 @@ def test_a_full_mask_has_no_regions():
     assert len(graph.ica) == len(graph.faz) == 0
 
 
+def test_a_large_mask():
+    mask = np.zeros((4096, 4096), bool)
+    for k in range(256, 4096, 512):
+        mask[k - 4 : k + 5] = mask[:, k - 4 : k + 5] = True
+    graph = build_graph(mask)
+    assert branches(graph) == 64 and len(graph.vessel) == 144 and len(graph.ica) + len(graph.faz) == 81
+    assert pixels(graph, "length").sum() == pytest.approx(16 * 4095)
+    assert np.allclose(pixels(graph, "avgRadiusAvg"), 4.5, atol=1e-3)
+    assert graph.edges["vessel", "touches", "faz"].shape == (2, 4 * len(graph.faz))
+
+
+def test_a_field_that_is_not_square():
+    mask = line(canvas(60, 120), (30, 10), (30, 110), 1)
+    graph = build_graph(mask, mask[::2, ::2] * np.uint8(255), field_mm=6.0)
+    assert graph.shape == (60, 120) and graph.pixel_mm == 0.05
+    assert column(graph, "cl_mean")[0] == 1
+    check(graph)
+
+
 def test_a_region_at_the_border_can_be_the_faz():
     mask = ring(canvas(120, 120), (80, 60), 50)
     graph = build_graph(mask, min_faz_mm=0.5)
