@@ -76,37 +76,60 @@ def z_importance(graph: GraphTensors) -> dict[str, np.ndarray]:
     return {kind: x.abs().sum(1).cpu().numpy() for kind, x in graph.x.items()}
 
 
-def score_scan(importance: Importance, graph: OctaGraph, lesions: Sequence[Lesion]) -> list[LesionScore]:
+@dataclass(frozen=True)
+class ScanTruth:
+    """Which nodes of a scan are positives and negatives; nodes of all types one after another.
+
+    Attributes:
+        sizes: Number of nodes of each type.
+        positives: Kind of lesion -> (n,) bool, the cores; `ANY` for all lesions together.
+        free: (n,) bool, nodes that no lesion touches.
+        scopes: Scope -> (n,) bool, the nodes that lie in it; the FAZ lies in every quadrant.
+    """
+
+    sizes: dict[str, int]
+    positives: dict[str, np.ndarray]
+    free: np.ndarray
+    scopes: dict[str, np.ndarray]
+
+
+def scan_truth(graph: OctaGraph, lesions: Sequence[Lesion]) -> ScanTruth:
+    """Find the positives and negatives of one scan, once for every importance that is scored against them."""
+    groups: dict[str, list[Carriers]] = {ANY: [carriers(graph, lesion) for lesion in lesions]}
+    for lesion, found in zip(lesions, groups[ANY], strict=True):
+        groups.setdefault(lesion.kind, []).append(found)
+    joined = {kind: together(graph, parts) for kind, parts in groups.items()}
+    touched = _flat(joined[ANY].core) | _flat(joined[ANY].around)
+    return ScanTruth(
+        {kind: len(getattr(graph, kind)) for kind in NODE_TYPES},
+        {kind: _flat(found.core) for kind, found in joined.items()},
+        ~touched,
+        {WHOLE: np.ones(len(touched), bool)} | _quadrants(graph),
+    )
+
+
+def score_scan(importance: Importance, truth: ScanTruth) -> list[LesionScore]:
     """Score one scan.
 
     Args:
         importance: Node type -> (n,), larger means more important.
-        graph: The scan's graph.
-        lesions: The phantom's lesions.
+        truth: What `scan_truth` found.
 
     Returns:
         One score for each kind that is there, and for `ANY`, in the whole scan and in each quadrant in which
-        some node carries it and some node is free. The FAZ lies in every quadrant.
+        some node carries it and some node is free.
 
     Raises:
         InputError: If importances and nodes do not match.
     """
-    sizes = {"vessel": len(graph.vessel), "ica": len(graph.ica), "faz": len(graph.faz)}
-    if {kind: len(importance.get(kind, ())) for kind in NODE_TYPES} != sizes:
-        raise InputError(f"importances must be given for every node: the graph has {sizes}")
+    if {kind: len(importance.get(kind, ())) for kind in NODE_TYPES} != truth.sizes:
+        raise InputError(f"importances must be given for every node: the graph has {truth.sizes}")
     values = np.concatenate([importance[kind] for kind in NODE_TYPES])
-    groups: dict[str, list[Carriers]] = {ANY: [carriers(graph, lesion) for lesion in lesions]}
-    for lesion, found in zip(lesions, groups[ANY], strict=True):
-        groups.setdefault(lesion.kind, []).append(found)
-    everything = together(graph, groups[ANY])
-    free = ~(_flat(everything.core) | _flat(everything.around))
-    scopes = {WHOLE: np.ones(len(values), bool)} | _quadrants(graph)
     scores = []
-    for kind, parts in groups.items():
-        carry = _flat(together(graph, parts).core)
-        for scope, inside in scopes.items():
-            if (carry & inside).any() and (free & inside).any():
-                scores.append(_score(kind, scope, values, carry & inside, free & inside))
+    for kind, carry in truth.positives.items():
+        for scope, inside in truth.scopes.items():
+            if (carry & inside).any() and (truth.free & inside).any():
+                scores.append(_score(kind, scope, values, carry & inside, truth.free & inside))
     return scores
 
 

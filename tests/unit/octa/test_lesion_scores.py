@@ -15,7 +15,7 @@ from gftlib.octa.batches import GraphTensors, from_octa_graph
 from gftlib.octa.carriers import CARRIERS, carriers, together
 from gftlib.octa.faithfulness import faithfulness_curves, randomisation_check
 from gftlib.octa.graph import OctaGraph, build_graph
-from gftlib.octa.lesion_scores import ANY, WHOLE, auroc, score_scan, summarise, z_importance
+from gftlib.octa.lesion_scores import ANY, WHOLE, auroc, scan_truth, score_scan, summarise, z_importance
 from gftlib.phantoms.lesion_masks import Lesion
 from gftlib.phantoms.lesions import KINDS
 
@@ -121,7 +121,7 @@ def truth(mesh: OctaGraph, lesions=LESIONS) -> dict[str, np.ndarray]:
 
 
 def test_the_truth_scores_full_marks_and_its_opposite_none(mesh):
-    scores = {(s.kind, s.scope): s for s in score_scan(truth(mesh), mesh, LESIONS)}
+    scores = {(s.kind, s.scope): s for s in score_scan(truth(mesh), scan_truth(mesh, LESIONS))}
     kinds = ("capillary non-perfusion", "vessel tortuosity")
     scopes = {(ANY, WHOLE), (ANY, "UL"), (ANY, "LL"), *((kind, WHOLE) for kind in kinds)}
     assert set(scores) == scopes | {(kinds[0], "UL"), (kinds[1], "LL")}
@@ -134,27 +134,27 @@ def test_the_truth_scores_full_marks_and_its_opposite_none(mesh):
     assert free == nodes - 4 - sum(int(part.sum()) for part in around.values())
     assert scores[ANY, WHOLE].chance == pytest.approx(4 / (4 + free))
     wrong = {kind: -values for kind, values in truth(mesh).items()}
-    assert all(score.hit == 0 and score.auroc == 0 for score in score_scan(wrong, mesh, LESIONS))
+    assert all(score.hit == 0 and score.auroc == 0 for score in score_scan(wrong, scan_truth(mesh, LESIONS)))
 
 
 def test_a_flat_importance_scores_chance(mesh):
     flat = {kind: np.zeros(len(values)) for kind, values in truth(mesh).items()}
-    for score in score_scan(flat, mesh, LESIONS):
+    for score in score_scan(flat, scan_truth(mesh, LESIONS)):
         assert score.hit == pytest.approx(score.chance) and score.auroc == 0.5
 
 
 def test_summary_is_the_mean_over_scans(mesh):
     right = truth(mesh, LESIONS[:1])
-    good = score_scan(right, mesh, LESIONS[:1])
-    bad = score_scan({kind: -v for kind, v in right.items()}, mesh, LESIONS[:1])
+    good = score_scan(right, scan_truth(mesh, LESIONS[:1]))
+    bad = score_scan({kind: -v for kind, v in right.items()}, scan_truth(mesh, LESIONS[:1]))
     for row in summarise([*good, *bad]):
         assert (row.scans, row.pointing, row.auroc) == (2, 0.5, 0.5)
-    assert score_scan(truth(mesh), mesh, ()) == []
+    assert score_scan(truth(mesh), scan_truth(mesh, ())) == []
 
 
 def test_importances_must_fit_the_graph(mesh):
     with pytest.raises(InputError, match="every node"):
-        score_scan({"vessel": np.zeros(3)}, mesh, LESIONS)
+        score_scan({"vessel": np.zeros(3)}, scan_truth(mesh, LESIONS))
 
 
 def test_z_importance_adds_up_the_features():
