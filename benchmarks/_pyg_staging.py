@@ -10,9 +10,9 @@ from torch_geometric.data import HeteroData
 from torch_geometric.nn import HeteroConv, SAGEConv, global_add_pool, global_max_pool, global_mean_pool
 
 from gftlib.octa.batches import NODE_TYPES, GraphTensors
-from gftlib.octa.staging import StagingGNN
+from gftlib.octa.staging import SUM_UNIT, StagingGNN
 
-POOLS = {"sum": global_add_pool, "max": global_max_pool, "mean": global_mean_pool}
+POOLS = {"max": global_max_pool, "mean": global_mean_pool}
 
 
 def to_hetero(graph: GraphTensors) -> HeteroData:
@@ -23,6 +23,14 @@ def to_hetero(graph: GraphTensors) -> HeteroData:
     for relation, pairs in graph.edges.items():
         data[relation].edge_index = pairs
     return data
+
+
+def _pool(how: str, name: str, values: Tensor, data: HeteroData) -> Tensor:
+    """Pool the nodes of one type."""
+    index, size = data[name].batch, data.num_graphs
+    if how == "sum":
+        return global_add_pool(values, index, size=size) / SUM_UNIT[name]
+    return POOLS[how](values, index, size=size)
 
 
 class PygStaging(nn.Module):
@@ -63,7 +71,7 @@ class PygStaging(nn.Module):
         groups = [{name: self.after[name](nodes[name]) for name in self.pooled}]
         groups += [raw] if self.config.pool_input else []
         parts = [
-            POOLS[how](values[name], data[name].batch, size=data.num_graphs)
+            _pool(how, name, values[name], data)
             for values in groups
             for name in self.pooled
             for how in self.config.pooling

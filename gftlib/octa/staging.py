@@ -31,6 +31,9 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
 }
 Pooling = Literal["sum", "mean", "max"]
+# Sums over thousands of nodes are counted in units of a typical scan. The next linear map can undo that, so
+# it is the same network; in raw units its first steps are so large that the head's units die.
+SUM_UNIT = {"vessel": 2000.0, "ica": 500.0, "faz": 1.0}
 
 
 @dataclass(frozen=True)
@@ -181,20 +184,21 @@ class StagingGNN(nn.Module):
         for layer in self.layers:
             received = layer(nodes, batch, edge_weight or {})
             nodes = {name: self.dropout(self.activation(values)) for name, values in received.items()}
-        parts = [self._pool(self.after[name](nodes[name]), batch.counts[name]) for name in self.pooled]
+        parts = [self._pool(name, self.after[name](nodes[name]), batch) for name in self.pooled]
         if self.config.pool_input:
-            parts += [self._pool(x[name], batch.counts[name]) for name in self.pooled]
+            parts += [self._pool(name, x[name], batch) for name in self.pooled]
         return self.head(torch.cat(parts, 1))
 
-    def _pool(self, values: Tensor, counts: tuple[int, ...]) -> Tensor:
+    def _pool(self, node_type: str, values: Tensor, batch: GraphBatch) -> Tensor:
         """Reduce the nodes (N, F) of one type to (graphs, F times number of poolings); no nodes give 0."""
         rows = []
-        for part in values.split(counts):
+        for part in values.split(batch.counts[node_type]):
             if len(part) == 0:
                 rows.append(values.new_zeros(values.shape[1] * len(self.config.pooling)))
                 continue
             reduced = {"sum": part.sum, "mean": part.mean, "max": part.amax}
-            rows.append(torch.cat([reduced[name](0) for name in self.config.pooling]))
+            units = {"sum": SUM_UNIT[node_type]}
+            rows.append(torch.cat([reduced[name](0) / units.get(name, 1.0) for name in self.config.pooling]))
         return torch.stack(rows)
 
 

@@ -10,7 +10,7 @@ import torch
 from gftlib.errors import InputError
 from gftlib.octa.adjacency import EDGE_TYPES
 from gftlib.octa.batches import RELATIONS, collate
-from gftlib.octa.staging import PRESETS, StagingConfig, StagingGNN, preset
+from gftlib.octa.staging import PRESETS, SUM_UNIT, StagingConfig, StagingGNN, preset
 
 SMALL = StagingConfig(hidden=8, dropout=0.0)
 
@@ -63,7 +63,9 @@ def test_one_layer_by_hand(random_graph):
             if len(senders):
                 out[target][node] += linear(nodes[source][senders].mean(0)) / meeting
     final = {name: torch.relu(out[name]) for name in nodes}
-    pooled = torch.cat([torch.cat([final[name].sum(0), final[name].amax(0)]) for name in nodes])
+    pooled = torch.cat(
+        [torch.cat([final[name].sum(0) / SUM_UNIT[name], final[name].amax(0)]) for name in nodes]
+    )
     assert torch.allclose(model(collate([graph]))[0], model.head(pooled), atol=1e-5)
 
 
