@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gftlib.boxes import QUADRANTS
+from gftlib.dialogue.comparing import HALVES, even, ranked, versus
 from gftlib.dialogue.questions import NAMES, NO, PLAN, STAGE_WORDS, YES
 from gftlib.dialogue.records import Kind, NamedBox, Pair
-from gftlib.dialogue.speaker import HALVES, Speaker, quadrant_words, without_article
+from gftlib.dialogue.speaker import Speaker
+from gftlib.dialogue.wording import quadrant_words, without_article
 from gftlib.octa.places import Quadrant, in_words
 from gftlib.octa.signs import FINDING_KINDS, FindingKind
 
@@ -72,13 +74,13 @@ def _perfusion(voice: Speaker, stage: str) -> list[Pair]:
     return [
         Pair(question=voice.ask("non-perfusion"), answer=voice.where("non-perfusion"), kind="perfusion"),
         Pair(question=voice.ask("ring"), answer=voice.ring(), kind="perfusion"),
-        Pair(question=voice.ask("even"), answer=voice.even(), kind="perfusion"),
+        Pair(question=voice.ask("even"), answer=even(voice), kind="perfusion"),
         Pair(question=asked, answer=voice.density(quadrant), kind="perfusion", quadrant=quadrant),
     ]
 
 
 def _comparison(voice: Speaker, stage: str) -> list[Pair]:
-    order = voice.ranked()
+    order = ranked(voice.table)
     pairs = [
         Pair(
             question=voice.ask(what),
@@ -93,7 +95,7 @@ def _comparison(voice: Speaker, stage: str) -> list[Pair]:
         ("versus", quadrant_words(a), a, quadrant_words(b), b),
         ("halves", halves[0], HALVES[halves[0]], halves[1], HALVES[halves[1]]),
     ):
-        answer = voice.versus(one, first, other, second)
+        answer = versus(voice, one, first, other, second)
         pairs.append(Pair(question=voice.ask(what, place=one, other=other), answer=answer, kind="comparison"))
     return pairs
 

@@ -11,14 +11,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 
 from gftlib.dialogue.questions import NAMES
 from gftlib.dialogue.records import Kind, NamedBox, Pair, Words
-from gftlib.dialogue.speaker import without_article
+from gftlib.dialogue.wording import without_article
 from gftlib.octa.places import Quadrant
 from gftlib.octa.table_rows import ScanTable
 
 LEAKS = {
-    "the overlay": r"over-?la(?:y|id)\w*|heat-?\s?maps?|saliency|colou?r(?:ed)?[- ](?:map|coded|scale)\w*|highlight\w*",
-    "the notes": r"\btables?\b|\bnotes\b|\bground[- ]truth\b|\blabel(?:l?ed|s)?\b|\bprovided\s+(?:data|information)\b",
-    "the network": r"\b(?:nodes?|edges?|graphs?|attributions?|integrated\s+gradients?|neural)\b"
+    "the overlay": r"over-?la(?:y|id)\w*|heat-?\s?maps?|saliency|highlight\w*"
+    r"|colou?r(?:ed)?[- ](?:map|coded|scale)\w*",
+    "the notes": r"\btables?\b|\bnotes\b|\bground[- ]truth\b|\blabel(?:l?ed|s)?\b"
+    r"|\bprovided\s+(?:data|information)\b",
+    "the network": r"\b(?:nodes?|graphs?|attributions?|integrated\s+gradients?|neural)\b"
     r"|\bimportance\s+(?:scores?|shares?|values?)|\bprobabilit\w+|\bconfidence\b|\bz-?\s?scores?\b",
     "an identifier": r"\bF\d+\b|\b(?:vessel|ica|faz)-\d+\b",
     "a raw number": r"\d*\.\d+|\d+\s*(?:%|percent\b|mm\b|µm|um\b|px\b|pixels?\b)|\b\d{3,}\b",
@@ -81,19 +83,24 @@ def _schema(count: int, findings: frozenset[str]) -> type[HostedAnswer]:
     return create_model("Dialogue", __base__=HostedAnswer, pairs=(kind, ...))
 
 
+def known_boxes(table: ScanTable) -> dict[str, NamedBox]:
+    """Return identifier -> box of what an answer may point at: the findings, and the FAZ as "FAZ"."""
+    boxes = {f.id: NamedBox(name=without_article(NAMES[f.kind]), xyxy=f.box) for f in table.findings}
+    if table.faz is not None:
+        boxes["FAZ"] = NamedBox(name="foveal avascular zone", xyxy=table.faz.box)
+    return boxes
+
+
 def to_pairs(answer: HostedAnswer, table: ScanTable) -> tuple[Pair, ...]:
     """Return the pairs as records, findings replaced by their boxes."""
-    known = {finding.id: finding for finding in table.findings}
+    boxes = known_boxes(table)
     return tuple(
         Pair(
             question=pair.question,
             answer=pair.answer,
             kind=pair.kind,
             quadrant=pair.quadrant,
-            boxes=tuple(
-                NamedBox(name=without_article(NAMES[known[name].kind]), xyxy=known[name].box)
-                for name in dict.fromkeys(pair.findings)
-            ),
+            boxes=tuple(boxes[name] for name in dict.fromkeys(pair.findings)),
         )
         for pair in answer.pairs
     )

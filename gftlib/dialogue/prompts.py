@@ -13,8 +13,8 @@ from gftlib.boxes import QUADRANTS
 from gftlib.dialogue.questions import PLAN, STAGE_WORDS
 from gftlib.octa.features import FEATURES
 
-TEACHER = """You are an experienced retina specialist who writes teaching dialogues about OCTA scans of the deep
-vascular complex. A student will learn to answer your questions from the raw scan alone.
+TEACHER = """You are an experienced retina specialist who writes teaching dialogues about OCTA scans of the
+deep vascular complex. A student will learn to answer your questions from the raw scan alone.
 
 You are given notes on one scan: its stage, the densities of its vascular network by quadrant, the size of its
 foveal avascular zone (FAZ), findings with their places, and the vessels and intercapillary areas that weighed
@@ -29,7 +29,8 @@ Rules:
 - Explain in clinical words. Never mention the notes, the colours, an automatic staging, identifiers of
   structures or findings, or any measured number, share or score; clock positions are allowed.
 - The student sees one raw image: speak of "the scan" and of nothing else.
-- When an answer points at findings, give their identifiers in "findings" and leave coordinates out."""
+- When an answer points at findings, give their identifiers in "findings" (FAZ for the foveal avascular zone)
+  and leave coordinates out."""
 
 FEATURE_LINES = "\n".join(
     f"- {node} {info.name}: {info.definition}"
@@ -40,7 +41,7 @@ FEATURE_LINES = "\n".join(
 
 BACKGROUND = (
     "OCTA shows blood flow in the retina: vessels are bright, areas without flow are dark.",
-    "The dark zone in the middle is the foveal avascular zone (FAZ); it grows when capillaries around it close.",
+    "The dark zone in the middle is the foveal avascular zone (FAZ); it grows when its capillaries close.",
     "In diabetic retinopathy capillaries close (non-perfusion), vessels dilate, bulge or wind.",
     "Proliferative disease (PDR) grows new, tangled vessels; non-proliferative disease (NPDR) does not.",
     "Quadrants are named as seen in the image: upper left, upper right, lower left, lower right.",
@@ -78,6 +79,6 @@ def teacher_task(stage: Literal[1, 2], count: int, explained: bool = True) -> st
     return (
         f"Write exactly {count} question-answer pairs, no two questions alike. Kinds and how many of each: "
         f'{kinds}. "presence" asks whether an abnormality is in a quadrant; half of the answers are no. '
-        f'"grounding" asks to mark something, and its answer names the findings to mark. Set "quadrant" to one '
-        f"of {', '.join(QUADRANTS)} where a question is about one quadrant, else to null."
+        f'"grounding" asks to mark something, and its answer names the findings to mark. Set "quadrant" to '
+        f"one of {', '.join(QUADRANTS)} where a question is about one quadrant, else to null."
     )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from gftlib.boxes import QUADRANTS
 from gftlib.dialogue.questions import NAMES, QUESTIONS, SEEN
-from gftlib.octa.places import QUADRANT_WORDS, RING_WORDS, in_words
+from gftlib.dialogue.wording import listed, quadrant_words, without_article
+from gftlib.octa.places import RING_WORDS, in_words
 from gftlib.octa.table_rows import ScanTable
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from gftlib.octa.findings import Finding
     from gftlib.octa.places import Quadrant
     from gftlib.octa.signs import FindingKind
-
-ALIKE = 0.03
-"""Vessel densities that differ by less than this share of the larger one are called alike."""
-HALVES = {"upper half": "UL UR", "lower half": "LL LR", "left half": "UL LL", "right half": "UR LR"}
 
 
 class Speaker:
@@ -93,7 +90,7 @@ class Speaker:
         return self.pick(
             (
                 "Its vessel network is {words}.",
-                "Here the vessel network is {words}.",
+                "Here the vessels are {words}.",
                 "Its vessels are {words}.",
             )
             if words != "as usual"
@@ -167,58 +164,3 @@ class Speaker:
             ring=RING_WORDS[found[0].place.ring],
             clock=str(found[0].place.clock),
         )
-
-    def ranked(self) -> list[Quadrant]:
-        """Return the quadrants, the densest in vessels first."""
-        return sorted(QUADRANTS, key=lambda q: (-self.table.quadrants[q].vessel_density, QUADRANTS.index(q)))
-
-    def mean_density(self, names: str) -> float:
-        """Return the mean vessel density of quadrants, named with spaces between."""
-        parts = names.split()
-        return sum(self.table.quadrants[name].vessel_density for name in parts) / len(parts)
-
-    def versus(self, one: str, first: str, other: str, second: str) -> str:
-        """Compare the vessel density of two places, given by words and by quadrants."""
-        a, b = self.mean_density(first), self.mean_density(second)
-        if abs(a - b) < ALIKE * max(a, b):
-            return self.pick(
-                ("The {one} and the {other} are about alike.", "They are about equally dense."),
-                one=one,
-                other=other,
-            )
-        denser, sparser = (one, other) if a > b else (other, one)
-        return self.pick(
-            ("The {denser} is denser than the {sparser}.", "The {denser} has the denser vessel network."),
-            denser=denser,
-            sparser=sparser,
-        )
-
-    def even(self) -> str:
-        """Say whether vessel density is even."""
-        order = self.ranked()
-        high, low = (self.table.quadrants[name].vessel_density for name in (order[0], order[-1]))
-        if high - low < 2 * ALIKE * high:
-            return self.pick(("Yes, the four quadrants are about alike.", "The perfusion is about even."))
-        return self.pick(
-            (
-                "No, it is lower in the {low} than in the {high}.",
-                "It is uneven: the {low} is sparser than the {high}.",
-            ),
-            low=quadrant_words(order[-1]),
-            high=quadrant_words(order[0]),
-        )
-
-
-def quadrant_words(quadrant: Quadrant) -> str:
-    """Return "upper left quadrant"."""
-    return f"{QUADRANT_WORDS[quadrant]} quadrant"
-
-
-def without_article(thing: str) -> str:
-    """Return "dense tangle" for "a dense tangle"."""
-    return thing.removeprefix("a ").removeprefix("an ")
-
-
-def listed(words: Sequence[str]) -> str:
-    """Return "a", "a and b" or "a, b and c"."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -15,7 +15,7 @@ from typing import Literal, cast
 
 from pydantic import Field
 
-from gftlib.dialogue.hosted_answers import HostedAnswer, answer_schema, to_pairs
+from gftlib.dialogue.hosted_answers import HostedAnswer, answer_schema, known_boxes, to_pairs
 from gftlib.dialogue.prompts import FEATURE_LINES, TEACHER, teacher_task
 from gftlib.dialogue.records import Dialogue
 from gftlib.endpoint.batch_jobs import run_batches
@@ -78,7 +78,7 @@ class HostedTeacher(Record):
             raise InputError(f"{scan.table.scan}: give overlay and raw scan, or set send_images=False")
         notes = table_text(scan.table, self.text)
         prompt = f"Notes on the scan:\n\n{notes}\n\n{teacher_task(self.stage, self.count, self.explained)}"
-        schema = answer_schema(self.count, [finding.id for finding in scan.table.findings])
+        schema = answer_schema(self.count, known_boxes(scan.table))
         system = f"{TEACHER}\n\nFeatures in the notes:\n{FEATURE_LINES}" if self.text.rows else TEACHER
         return Request.of(prompt, *cast("tuple[Part, ...]", images), system=system, schema=schema)
 
