@@ -161,7 +161,8 @@ def check_mask(mask: np.ndarray) -> np.ndarray:
             raise InputError(
                 "the mask has more than two values or no zero: give background 0 and vessel 1 (or 255)"
             )
-    return (mask != 0).astype(np.uint8)
+    # Kernels are compiled for C order; a transposed mask would have them compiled again.
+    return np.ascontiguousarray(mask != 0).astype(np.uint8)
 
 
 def _lower_degree_first(segments: Segments) -> Segments:

@@ -36,7 +36,7 @@ def grey_levels(image: np.ndarray | None, shape: tuple[int, int]) -> tuple[np.nd
             f"image {image.shape} and mask {shape} have different proportions: give the same field"
         )
     if image.dtype == np.uint8:
-        return image.astype(np.uint16), np.arange(256) / 255
+        return image.astype(np.uint16, order="C"), np.arange(256) / 255
     if image.dtype == np.uint16:
         image = image / 65535
     elif image.dtype.kind != "f":
@@ -48,7 +48,7 @@ def grey_levels(image: np.ndarray | None, shape: tuple[int, int]) -> tuple[np.nd
         low, high = float(values[0]), float(values[-1])
         index = np.rint((image - low) / (high - low) * (MAX_LEVELS - 1))
         values = np.linspace(low, high, MAX_LEVELS)
-    return index.reshape(image.shape).astype(np.uint16), values.astype(np.float64)
+    return index.reshape(image.shape).astype(np.uint16, order="C"), values.astype(np.float64)
 
 
 @kernel()

@@ -330,6 +330,19 @@ def test_sixteen_bit_masks_and_images():
     assert column(graph, "cl_mean")[0] == 1
 
 
+def test_views_and_read_only_arrays_need_no_new_kernels():
+    from gftlib.octa import measuring, region_table, walls
+
+    kernels = measuring._measure, measuring._greys, region_table._accumulate, walls._wall_distances
+    mask = lattice(2)
+    straight = build_graph(mask.T.copy(), mask.T * np.uint8(9))
+    for other in (mask.T, np.asfortranarray(mask.T)):
+        other.setflags(write=False)
+        graph = build_graph(other, other / 255 * 9)
+        assert np.allclose(graph.vessel, straight.vessel) and np.allclose(graph.ica, straight.ica)
+    assert all(len(kernel.signatures) == 1 for kernel in kernels)
+
+
 def test_neither_torch_nor_its_friends_are_imported():
     code = (
         "import sys, gftlib.octa.graph; sys.exit(any(m in sys.modules for m in ('torch', 'torch_geometric')))"
