@@ -16,16 +16,18 @@ from gftlib.provenance import Record
 def problems(notebook: dict[str, Any]) -> list[str]:
     """Say what makes an executed notebook unfit to be published; empty if nothing does.
 
-    An error, a cell that was not run and a warning (anything on the error stream) all do.
+    An error, a cell that was not run and a warning (anything on the error stream) all do; a cell whose
+    warnings are known and not ours says so by the tag ``remove-stderr``.
     """
     found = []
     for number, cell in enumerate(notebook["cells"], start=1):
         if cell["cell_type"] != "code":
             continue
+        known = "remove-stderr" in cell["metadata"].get("tags", [])
         for out in cell["outputs"]:
             if out["output_type"] == "error":
                 found.append(f"cell {number}: {out['ename']}: {out['evalue']}")
-            elif out.get("name") == "stderr":
+            elif out.get("name") == "stderr" and not known:
                 found.append(f"cell {number} warned: {''.join(out['text']).strip()[:200]}")
         if cell["execution_count"] is None and "".join(cell["source"]).strip():
             found.append(f"cell {number} was not run")

@@ -70,7 +70,10 @@ def panels(
         The figure and its axes, shape (rows, columns).
     """
     size = (width, width / columns * rows * aspect)
-    return plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    # Closed for pyplot only: otherwise a notebook shows it twice, as the cell's value and on its own.
+    plt.close(figure)
+    return figure, axes
 
 
 def show_image(axes: Axes, image: ArrayLike, label: str = "", **options: object) -> Axes:

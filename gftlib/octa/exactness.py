@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.io.formats.style import Styler
 
 from gftlib.errors import InputError
 from gftlib.metrics.vessels import score_graph
@@ -132,7 +133,7 @@ def example(scans: Sequence[Scan]) -> list[Scan]:
     return [staged[stage] for stage in sorted(staged)] or list(scans[:3])
 
 
-def feature_table(graph: OctaGraph) -> pd.DataFrame:
+def feature_table(graph: OctaGraph) -> Styler:
     """Tell what each feature is, in which unit, and its median over the nodes of a graph."""
     rows = [
         {
@@ -147,4 +148,4 @@ def feature_table(graph: OctaGraph) -> pd.DataFrame:
         for kind, infos in FEATURES.items()
         for column, info in enumerate(infos)
     ]
-    return pd.DataFrame(rows).set_index(["node", "feature"])
+    return pd.DataFrame(rows).set_index(["node", "feature"]).style.format(precision=4, escape="html")

@@ -114,6 +114,11 @@ def quartiles(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table, index=list(QUANTITIES.values()))
 
 
+def _median(q1: float, q2: float, q3: float) -> str:
+    q1, q2, q3 = (f"{value:.0f}" if value >= 100 else f"{value:.3g}" for value in (q1, q2, q3))
+    return f"{q2} [{q1}, {q3}]"
+
+
 def describe_vessel_csv(path: Path | str, field_mm: float = 3.0) -> dict[str, float]:
     """Return length and calibre of an exact vessel graph (columns node1, node2, radius; unit cube).
 

@@ -52,6 +52,13 @@ def test_a_notebook_with_a_fault_is_not_published_and_the_old_tree_stays(tmp_pat
     assert not list(tmp_path.glob(".stage-*"))
 
 
+def test_a_known_warning_of_another_library_may_be_declared(tmp_path):
+    warned = cell(
+        outputs=[{"output_type": "stream", "name": "stderr", "text": ["old"]}], tags=["remove-stderr"]
+    )
+    assert book.stage(write(tmp_path / "runs", warned), tmp_path / "_stage").is_dir()
+
+
 def test_nothing_to_publish_says_what_to_do(tmp_path):
     with pytest.raises(MissingError, match="make runs"):
         book.stage(tmp_path, tmp_path / "_stage")
