@@ -18,8 +18,8 @@ from unittest import mock
 
 import numpy as np
 import torch
-from _pyg_staging import PygStaging
-from _timing import interleaved
+from benchmarks._pyg_staging import PygStaging
+from benchmarks._timing import interleaved
 from scipy.spatial import cKDTree
 from torch import nn
 from torch_geometric.explain import CaptumExplainer, Explainer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 
-from _timing import interleaved
+from benchmarks._timing import interleaved
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer

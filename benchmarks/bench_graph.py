@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from _timing import interleaved
+from benchmarks._timing import interleaved
 from scipy.ndimage import distance_transform_edt
 from skan import Skeleton, summarize
 from skimage.measure import label, regionprops_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from _timing import interleaved
+from benchmarks._timing import interleaved
 
 from gftlib.metrics.grounding import find_targets
 

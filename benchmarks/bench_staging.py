@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from _pyg_staging import PygStaging, to_hetero
-from _timing import interleaved
+from benchmarks._pyg_staging import PygStaging, to_hetero
+from benchmarks._timing import interleaved
 from torch import nn
 from torch_geometric.loader import DataLoader
 

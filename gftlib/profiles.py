@@ -71,6 +71,11 @@ class GraphSettings(Strict):
     """Chapter 1: from a vessel mask to the graph (GFT, section 2.2)."""
 
     field_mm: float = Field(gt=0, le=30, description="width of the scanned field, mm")
+    min_spur_px: float = Field(ge=0, description="dead ends that reach less far past the wall are no vessels")
+    merge_px: float = Field(ge=0, description="junctions this close along a segment are one, px")
+    min_hole_px: int = Field(ge=0, description="background patches of at most so many pixels are filled")
+    min_faz_mm: float = Field(gt=0, description="smallest inscribed radius of an FAZ, mm")
+    faz_rule: Literal["inscribed", "centre"] = Field(description="'centre' is the public code's rule")
 
 
 class Profile(Strict):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -141,9 +142,9 @@ def load(scan: Scan) -> tuple[np.ndarray, np.ndarray]:
 def extract(
     scans: Sequence[Scan],
     folder: Path | str,
-    field_mm: float = 3.0,
     workers: int = 1,
     progress: Callable[[int, int, str], None] | None = None,
+    **settings: Any,
 ) -> BatchResult:
     """Write the graph of every scan that has none yet, or one of earlier code.
 
@@ -152,9 +153,9 @@ def extract(
     Args:
         scans: The scans; those without a mask are segmented.
         folder: Where the graphs go.
-        field_mm: Width of the scanned field, mm.
         workers: Processes at work at once.
         progress: Called with (done, total, name) after each scan.
+        **settings: Passed to :func:`gftlib.octa.graph.build_graph`.
 
     Returns:
         Files, skipped scans and errors.
@@ -167,7 +168,7 @@ def extract(
         workers=workers,
         progress=progress,
         label=digest(source_files(["gftlib.octa.graph", "gftlib.octa.segmentation"])),
-        field_mm=field_mm,
+        **settings,
     )
 
 
