@@ -18,14 +18,14 @@ from unittest import mock
 
 import numpy as np
 import torch
-from benchmarks._pyg_staging import PygStaging
-from benchmarks._timing import interleaved
 from scipy.spatial import cKDTree
 from torch import nn
 from torch_geometric.explain import CaptumExplainer, Explainer
 from torch_geometric.explain.algorithm import captum
 from torch_geometric.explain.algorithm.utils import set_hetero_masks
 
+from benchmarks._pyg_staging import PygStaging
+from benchmarks._timing import interleaved
 from gftlib.octa.attribution import Attribution, IGConfig, integrated_gradients
 from gftlib.octa.batches import NODE_TYPES, GraphTensors, Normalizer, collate, from_octa_graph
 from gftlib.octa.graph import build_graph

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import shutil
 
-from benchmarks._timing import interleaved
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
+from benchmarks._timing import interleaved
 from gftlib.metrics.captions import bleu, rouge_l
 from gftlib.metrics.ngrams import encode
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from benchmarks._timing import interleaved
 from scipy.ndimage import distance_transform_edt
 from skan import Skeleton, summarize
 from skimage.measure import label, regionprops_table
 from skimage.morphology import skeletonize
 
+from benchmarks._timing import interleaved
 from gftlib.octa.graph import build_graph
 from gftlib.phantoms.octa import cohort, generate
 

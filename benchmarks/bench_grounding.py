@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from benchmarks._timing import interleaved
 
+from benchmarks._timing import interleaved
 from gftlib.metrics.grounding import find_targets
 
 

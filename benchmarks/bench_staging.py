@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from benchmarks._pyg_staging import PygStaging, to_hetero
-from benchmarks._timing import interleaved
 from torch import nn
 from torch_geometric.loader import DataLoader
 
+from benchmarks._pyg_staging import PygStaging, to_hetero
+from benchmarks._timing import interleaved
 from gftlib.octa.batches import WIDTHS, GraphTensors, collate
 from gftlib.octa.staging import StagingConfig, StagingGNN, preset
 
