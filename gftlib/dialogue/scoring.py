@@ -141,7 +141,7 @@ def _boxes(boxes: Iterable[Sequence[float]]) -> np.ndarray:
 
 
 def _boxed(hits: int, targets: int) -> dict[str, Any]:
-    return {"recall": round(hits / targets, 4) if targets else None, "targets": targets}
+    return {"recall": round(float(hits / targets), 4) if targets else None, "targets": targets}
 
 
 def _score(score: SetScore) -> dict[str, float | int | None]:

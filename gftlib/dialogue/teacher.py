@@ -86,13 +86,20 @@ class HostedTeacher(Record):
         """Return what `teach` would ask and cost at most; nothing is sent."""
         return endpoint.dry_run(self.requests(scans), batch)
 
-    def teach(self, endpoint: Endpoint, scans: Sequence[TeacherScan], batches: Path | None = None) -> Taught:
+    def teach(
+        self,
+        endpoint: Endpoint,
+        scans: Sequence[TeacherScan],
+        batches: Path | None = None,
+        poll_s: float = 60.0,
+    ) -> Taught:
         """Have the dialogues written; what the endpoint's record already holds is not asked again.
 
         Args:
             endpoint: Settings and record.
             scans: All scans.
             batches: Folder of batch files: ask through batch jobs, at half the price and within a day.
+            poll_s: Seconds between two looks at the jobs.
 
         Raises:
             InputError: As `requests`; or if images are sent without the endpoint's ``allow_images``.
@@ -104,7 +111,7 @@ class HostedTeacher(Record):
         if batches is None:
             outcomes = endpoint.ask(requests)
         else:
-            outcomes = in_a_loop(lambda: run_batches(endpoint, requests, batches))
+            outcomes = in_a_loop(lambda: run_batches(endpoint, requests, batches, poll_s))
         return self._taught(endpoint.settings.model, scans, outcomes)
 
     def _taught(self, model: str, scans: Sequence[TeacherScan], outcomes: Sequence[Outcome]) -> Taught:
