@@ -28,7 +28,8 @@ class Expression:
         label: Its value in that column.
         phrase: The expression in words, used as concept name and in prompts.
         score: Its points on the seven-point checklist; 0 reads as nevus, more as melanoma.
-        count: How many of the 1,011 cases of the published set carry it.
+        count: How many of the 1,011 cases of the published set carry it. Noted without the published table at
+            hand and not yet compared with it: :func:`check` shows where a copy of the set differs.
     """
 
     criterion: str

@@ -2,8 +2,8 @@
 
 The scores are definitions that need the graph and no lesion; what is too much of one is decided by
 `gftlib.octa.normal` from healthy training scans alone. Among several definitions of each sign, and of the
-boxes of areas, the choice was made on 54 phantoms of the training splits with their truth at hand, so the
-agreement with the truth has to be measured on other scans.
+boxes of areas, and for the alarm rates of `gftlib.octa.normal`, the choice was made on 54 phantoms of the
+training splits with their truth at hand, so agreement with the truth has to be measured on other scans.
 """
 
 from __future__ import annotations
