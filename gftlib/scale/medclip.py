@@ -1,9 +1,9 @@
-"""MedCLIP (Wang et al., EMNLP 2022): Swin-T and Bio_ClinicalBERT with linear heads, in its own key names."""
+"""MedCLIP (Wang et al., EMNLP 2022): Swin-T and Bio_ClinicalBERT with linear heads, from its checkpoint."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,18 @@ DIM = 512
 LAYERS = (1, 2, -1)  # hidden states that are averaged
 MAX_TOKENS = 77
 _STALE = ("position_ids", "relative_position_index")  # constants that older transformers kept in checkpoints
+_RENAMED = (  # parts of Swin that newer transformers call otherwise; the longer pattern first
+    (
+        "attention.self.relative_position_bias_table",
+        "attention.relative_position_bias.relative_position_bias_table",
+    ),
+    ("attention.self.query", "attention.q_proj"),
+    ("attention.self.key", "attention.k_proj"),
+    ("attention.self.value", "attention.v_proj"),
+    ("attention.output.dense", "attention.o_proj"),
+    ("intermediate.dense", "mlp.fc1"),
+    ("output.dense", "mlp.fc2"),
+)
 
 
 class MedClipVision(nn.Module):
@@ -76,7 +88,7 @@ class MedClipText(nn.Module):
 
 
 class MedClip(nn.Module):
-    """Both towers and the learnable logit scale, under the names of the published checkpoint.
+    """Both towers and the learnable logit scale, laid out as in the published checkpoint.
 
     Args:
         vision: The Swin configuration; None: Swin-T.
@@ -108,9 +120,23 @@ class MedClip(nn.Module):
         return self.text_model(input_ids, attention_mask)
 
 
-def without_stale_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Drop the constants that older transformers stored and newer ones refuse, as ``position_ids``."""
-    return {name: value for name, value in state.items() if not name.endswith(_STALE)}
+def published_state(state: Mapping[str, Tensor], wanted: Container[str]) -> dict[str, Tensor]:
+    """Bring a checkpoint of the authors' time to the names of the installed transformers.
+
+    Constants that are no longer stored (``position_ids``, ``relative_position_index``) are dropped and Swin's
+    renamed parts renamed; a name that is already right, or unknown, stays.
+
+    Args:
+        state: The checkpoint.
+        wanted: Names in the model.
+    """
+    found = {}
+    for name, value in state.items():
+        if name.endswith(_STALE):
+            continue
+        new = next((name.replace(old, to) for old, to in _RENAMED if old in name), name)
+        found[name if name in wanted or new not in wanted else new] = value
+    return found
 
 
 def load(
@@ -136,9 +162,10 @@ def load(
     folder = path if path.is_dir() else path.parent
     file = weight_file(path) if path.is_dir() else path
     config = read_json(folder / "medclip.json") if (folder / "medclip.json").is_file() else {}
-    state = without_stale_keys(read_state(file))
     with torch.device("meta"):
-        check_keys(_build(config, average_padding), state, str(file))
+        empty = _build(config, average_padding)
+    state = published_state(read_state(file), empty.state_dict())
+    check_keys(empty, state, str(file))
     model = _build(config, average_padding)
     model.load_state_dict({name: value.float() for name, value in state.items()})
     own = (folder / "tokenizer_config.json").is_file() or (folder / "vocab.txt").is_file()

@@ -44,7 +44,9 @@ class TuningConfig:
 
 def lora_targets(encoder: Encoder) -> list[str]:
     """Return the layers that get low-rank matrices: attention, and for CLIP the two layers after it."""
-    return ["attn", "c_fc", "c_proj"] if isinstance(encoder, ClipEncoder) else ["query", "value"]
+    if isinstance(encoder, ClipEncoder):
+        return ["attn", "c_fc", "c_proj"]
+    return ["query", "value", "q_proj", "v_proj"]  # BERT's names, then Swin's
 
 
 def tune(
