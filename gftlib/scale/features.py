@@ -33,6 +33,7 @@ class Features:
         subjects: ``(N,)``.
         test: ``(N,)`` bool.
         logit_scale: The backbone's own.
+        joint: See :meth:`gftlib.scale.relations.Relations.of_task`; None: as the task says.
     """
 
     task: ClassConceptTask
@@ -45,6 +46,7 @@ class Features:
     subjects: np.ndarray
     test: np.ndarray
     logit_scale: float
+    joint: bool | None = None
 
     def __len__(self) -> int:
         """Return the number of samples N."""
@@ -58,7 +60,12 @@ class Features:
     @cached_property
     def relations(self) -> Relations:
         """Which combinations compete, and which share a class or a concept."""
-        return Relations.of_task(self.task)
+        return Relations.of_task(self.task, self.joint)
+
+    @property
+    def by_pair(self) -> bool:
+        """Whether a sample is several training samples, one for each combination that it holds."""
+        return self.task.multi_label if self.joint is None else self.joint
 
     @property
     def pool(self) -> np.ndarray:
@@ -112,6 +119,23 @@ def embed(
         subjects=data.subjects,
         test=test,
         logit_scale=cache.encoder.logit_scale,
+    )
+
+
+def restrict(features: Features, columns: Sequence[int]) -> Features:
+    """Return the same samples under a part of the combinations; samples that hold none of them stay."""
+    task, keep = features.task, list(columns)
+    combinations = tuple(task.combinations[h] for h in keep)
+    smaller = replace(
+        task,
+        classes=tuple(c for c in task.classes if c in {x.cls for x in combinations}),
+        concepts=tuple(c for c in task.concepts if c in {x.concept for x in combinations}),
+        combinations=combinations,
+    )
+    pairs = features.pairs[np.isin(features.pairs[:, 2], keep)].copy()
+    pairs[:, 2] = [keep.index(h) for h in pairs[:, 2]]
+    return replace(
+        features, task=smaller, prompts=features.prompts[keep], labels=features.labels[:, keep], pairs=pairs
     )
 
 

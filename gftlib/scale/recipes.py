@@ -43,7 +43,7 @@ class Recipe:
 
 
 RECIPES: dict[Name, Recipe] = {
-    "clip": Recipe({"general": 4000}, PretrainingConfig(epochs=6)),
+    "clip": Recipe({"general": 3000}, PretrainingConfig(epochs=6)),
     "monet": Recipe({"skin": 3000, "general": 1000}, PretrainingConfig(epochs=6), "clip"),
     "medclip": Recipe({"chest": 2500, "general": 1500}, PretrainingConfig(epochs=6)),
 }

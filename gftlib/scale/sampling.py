@@ -215,7 +215,7 @@ class PromptSampler(Sampler):
         self, features: Features, rows: Sequence[np.ndarray], seeds: Sequence[int], config: TrainingConfig
     ) -> None:
         """See :class:`Sampler`; ``rows`` are samples."""
-        self._copies = np.argwhere(features.labels > 0) if features.task.multi_label else None
+        self._copies = np.argwhere(features.labels > 0) if features.by_pair else None
         if self._copies is None:
             units = rows
             self._local = features.relations.local(torch.from_numpy(features.labels))
@@ -244,7 +244,7 @@ def sampler_of(
     features: Features, rows: Sequence[np.ndarray], seeds: Sequence[int], config: TrainingConfig
 ) -> Sampler:
     """Return the sampler that fits the task: by sample for exclusive groups, else by image-text pair."""
-    if not features.task.multi_label:
+    if not features.by_pair:
         return GroupSampler(features, rows, seeds, config)
     units = [np.flatnonzero(np.isin(features.pairs[:, 0], r)) for r in rows]
     return PairSampler(features, units, seeds, config)

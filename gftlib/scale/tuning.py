@@ -108,7 +108,7 @@ def _step(
 ) -> Tensor:
     """Encode one batch with gradients and put it in the place of the cached embeddings."""
     index = units.index[0][units.there[0]]
-    own = features.pairs[index] if features.task.multi_label else None
+    own = features.pairs[index] if features.by_pair else None
     sample = index if own is None else own[:, 0]
     kept = np.unique(sample)
     images = _unit(
