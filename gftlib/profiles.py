@@ -122,6 +122,8 @@ class Parameters(Strict):
 
     notebook: ClassVar[str]
     sections: ClassVar[tuple[str, ...]]  # of the profile, that the notebook's results depend on
+    # Key in results.json, and the function that makes its value from predictions.csv.
+    headline: ClassVar[tuple[str, str]]
 
     profile: Literal["smoke", "phantom", "paper"]
     out: str = Field(description="folder of the results; empty: runs/<profile>/<notebook>")
@@ -158,6 +160,7 @@ class GraphConstruction(Parameters):
 
     notebook: ClassVar[str] = "01_graph_construction"
     sections: ClassVar[tuple[str, ...]] = ("octa", "graph")
+    headline: ClassVar[tuple[str, str]] = ("exactness", "gftlib.octa.exactness:summarise")
 
     image: str = Field(
         description="an OCTA scan or a folder of scans of your own; empty: the profile's cohort"
