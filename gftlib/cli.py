@@ -65,12 +65,9 @@ def graph(
     found = scans.find_scans(image, masks)
     with Progress(transient=True) as bar:
         task = bar.add_task("graphs", total=len(found))
-        batch = scans.extract(
-            found, out, field_mm, workers, lambda done, *_: bar.update(task, completed=done)
-        )
-    typer.echo(
-        f"{len(batch.graphs)} of {len(found)} graphs in {out}, {len(batch.skipped)} of them from before"
-    )
+        batch = scans.extract(found, out, workers, lambda *_: bar.advance(task), field_mm=field_mm)
+    kept = f", {len(batch.skipped)} of them from before" if batch.skipped else ""
+    typer.echo(f"{len(batch.graphs)} of {len(found)} graphs in {out}{kept}")
     for name, message in batch.errors.items():
         typer.echo(f"{name}: {message}", err=True)
     raise typer.Exit(code=1 if batch.errors else 0)
