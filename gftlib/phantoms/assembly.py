@@ -33,16 +33,14 @@ def bend(graph: PlanarGraph, light: np.ndarray, warp: Bend, step: float = 4.0) -
     for end in (0, 1):
         np.minimum.at(kinds[:, 0], graph.edges[:, end], graph.kind)
         np.maximum.at(kinds[:, 1], graph.edges[:, end], graph.kind)
-    groups = chains(graph.edges, len(graph.points), kinds[:, 0] != kinds[:, 1])
-    points, radius, offsets, ends = _subdivide(graph, groups, step)
-    lines = np.split(warp(points), offsets[1:-1])
-    radii = np.split(radius, offsets[1:-1])
-    seat_branches(lines, radii, ends.tolist())
-    first = [group[0][0] for group in groups]
+    walked = chains(graph.edges, len(graph.points), kinds[:, 0] != kinds[:, 1])
+    points, radius, offsets, ends = _subdivide(graph, walked, step)
+    points, radius, offsets = seat_branches(warp(points), radius, offsets, ends)
+    first = walked[0][walked[2][:-1]]
     strokes = Strokes(
-        np.concatenate(lines),
-        np.concatenate(radii),
-        np.r_[0, np.cumsum([len(line) for line in lines])],
+        points,
+        radius,
+        offsets,
         ends,
         graph.kind[first],
         graph.tree[first],
@@ -54,13 +52,11 @@ def bend(graph: PlanarGraph, light: np.ndarray, warp: Bend, step: float = 4.0) -
 
 
 def _subdivide(
-    graph: PlanarGraph, groups: list[list[tuple[int, bool]]], step: float
+    graph: PlanarGraph, walked: tuple[np.ndarray, np.ndarray, np.ndarray], step: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return points, radii, offsets and end nodes of the chains, cut to ``step``, corners rounded."""
-    edge = np.array([e for group in groups for e, _ in group])
-    back = np.array([b for group in groups for _, b in group])
-    size = np.array([len(group) for group in groups])
-    last = np.cumsum(size) - 1
+    edge, back, starts = walked
+    last = starts[1:] - 1
     ends = np.where(back[:, None], graph.edges[edge, ::-1], graph.edges[edge])
     parts = np.maximum(2, np.ceil(graph.lengths()[edge] / step).astype(int))
     # Every edge gives its pieces' first points; a chain's last edge its end point too.
@@ -77,7 +73,7 @@ def _subdivide(
     for _ in range(6):
         points[inner] += 0.25 * (points[inner - 1] + points[inner + 1]) - 0.5 * points[inner]
         radius[inner] += 0.25 * (radius[inner - 1] + radius[inner + 1]) - 0.5 * radius[inner]
-    return points, radius, offsets, np.stack([ends[last - size + 1, 0], ends[last, 1]], axis=1)
+    return points, radius, offsets, np.stack([ends[starts[:-1], 0], ends[last, 1]], axis=1)
 
 
 def clip(strokes: Strokes) -> Strokes:
@@ -145,36 +141,31 @@ def _way_out(inner: np.ndarray, outer: np.ndarray) -> np.ndarray:
 
 def planarised(strokes: Strokes) -> VesselGraph:
     """Return the settled vessels as a graph whose nodes are junctions, dead ends and points on the frame."""
-    groups = chains(strokes.ends, len(strokes.tip), strokes.border)
-    points, radii, ends, kinds = [], [], [], []
-    for group in groups:
-        spans = [slice(strokes.offsets[e], strokes.offsets[e + 1]) for e, _ in group]
-        lines = [
-            strokes.points[s][::-1] if back else strokes.points[s]
-            for s, (_, back) in zip(spans, group, strict=True)
-        ]
-        widths = [
-            strokes.radius[s][::-1] if back else strokes.radius[s]
-            for s, (_, back) in zip(spans, group, strict=True)
-        ]
-        points.append(np.vstack([lines[0], *[line[1:] for line in lines[1:]]]))
-        radii.append(np.concatenate([widths[0], *[w[1:] for w in widths[1:]]]))
-        (e, back), (f, turned) = group[0], group[-1]
-        ends.append((strokes.ends[e][int(back)], strokes.ends[f][1 - int(turned)]))
-        kinds.append(
-            strokes.kind[max(group, key=lambda g: strokes.offsets[g[0] + 1] - strokes.offsets[g[0]])[0]]
-        )
-    nodes, ends = np.unique(np.array(ends), return_inverse=True)
+    edge, back, starts = chains(strokes.ends, len(strokes.tip), strokes.border)
+    first, last = starts[:-1], starts[1:] - 1
+    whole = np.diff(strokes.offsets)[edge]
+    # Where two edges of a chain join, their common point is kept once.
+    skip = np.ones(len(edge), dtype=int)
+    skip[first] = 0
+    size = whole - skip
+    owner = np.repeat(np.arange(len(edge)), size)
+    place = np.arange(len(owner)) - (np.cumsum(size) - size - skip)[owner]
+    at = strokes.offsets[edge][owner] + np.where(back[owner], whole[owner] - 1 - place, place)
+    offsets = np.r_[0, np.cumsum(size)[last]]
+    ends = np.where(back[:, None], strokes.ends[edge, ::-1], strokes.ends[edge])
+    nodes, ends = np.unique(np.stack([ends[first, 0], ends[last, 1]], axis=1), return_inverse=True)
     ends = ends.reshape(-1, 2)
-    position = np.zeros((len(nodes), 2))
-    position[ends[:, 0]] = [p[0] for p in points]
-    position[ends[:, 1]] = [p[-1] for p in points]
+    points, position = strokes.points[at], np.zeros((len(nodes), 2))
+    position[ends[:, 0]] = points[offsets[:-1]]
+    position[ends[:, 1]] = points[offsets[1:] - 1]
+    chain = np.repeat(np.arange(len(first)), np.diff(starts))
+    longest = np.lexsort((-whole, chain))[first]
     return VesselGraph(
         position.astype(np.float32),
         ends,
-        np.vstack(points).astype(np.float32),
-        np.concatenate(radii).astype(np.float32),
-        np.r_[0, np.cumsum([len(p) for p in points])],
-        np.array(kinds, dtype=np.int8),
+        points.astype(np.float32),
+        strokes.radius[at].astype(np.float32),
+        offsets,
+        strokes.kind[edge[longest]],
         strokes.border[nodes],
     )

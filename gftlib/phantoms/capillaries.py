@@ -123,7 +123,7 @@ def seed_cells(
     fits[len(ring) :] &= faz.ratio(points[len(ring) :]) > 1 + 0.5 * pitch / faz.radius.mean()
     fits &= np.all((points > low - 40) & (points < high + 40), axis=1)
     points, spacing = np.ascontiguousarray(points[fits]), np.ascontiguousarray(spacing[fits])
-    return points[thin_points(points, spacing, low - 40) > 0]
+    return points[thin_points(points, spacing, low - 40)]
 
 
 def _directions(rng: np.random.Generator, count: int) -> np.ndarray:

@@ -1,12 +1,16 @@
-"""The compiled loops of the OCTA phantom: blue-noise thinning and drawing of tapered strokes."""
+"""The compiled loops of the OCTA phantom: blue-noise thinning, drawing of tapered strokes, chains of edges.
+
+They are plain loops over scalars: array expressions would take many times longer to compile.
+"""
 
 from __future__ import annotations
+
+import math
 
 import numba
 import numpy as np
 
 
-@numba.njit(cache=True)
 def thin_points(points: np.ndarray, spacing: np.ndarray, low: float) -> np.ndarray:
     """Accept points in order, each unless an accepted one lies within its own spacing (dart throwing).
 
@@ -16,13 +20,28 @@ def thin_points(points: np.ndarray, spacing: np.ndarray, low: float) -> np.ndarr
         low: Smallest coordinate, the corner of the search grid.
 
     Returns:
-        (n,) 1 where accepted.
+        (n,) whether accepted.
     """
     cell = spacing.max() + 1e-9
     side = int((points.max() - low) / cell) + 1
-    head = np.full((side, side), -1, np.int64)
-    following = np.full(len(points), -1, np.int64)
-    accepted = np.zeros(len(points), np.uint8)
+    accepted = np.zeros(len(points), dtype=bool)
+    following = np.full(len(points), -1)
+    _throw_darts(points, spacing, low, cell, np.full((side, side), -1), following, accepted)
+    return accepted
+
+
+@numba.njit(cache=True)
+def _throw_darts(
+    points: np.ndarray,
+    spacing: np.ndarray,
+    low: float,
+    cell: float,
+    head: np.ndarray,
+    following: np.ndarray,
+    accepted: np.ndarray,
+) -> None:
+    """Set ``accepted`` (in place); ``head`` and ``following`` list the accepted points of each cell."""
+    side = len(head)
     for i in range(len(points)):
         r, c = int((points[i, 0] - low) / cell), int((points[i, 1] - low) / cell)
         free = True
@@ -34,56 +53,113 @@ def thin_points(points: np.ndarray, spacing: np.ndarray, low: float) -> np.ndarr
                     free = dr * dr + dc * dc >= spacing[i] * spacing[i]
                     j = following[j]
         if free:
-            accepted[i] = 1
+            accepted[i] = True
             following[i] = head[r, c]
             head[r, c] = i
-    return accepted
 
 
 @numba.njit(cache=True)
-def draw_strokes(
-    start: np.ndarray,
-    stop: np.ndarray,
-    start_radius: np.ndarray,
-    stop_radius: np.ndarray,
-    value: np.ndarray,
-    soft: float,
-    mask: np.ndarray,
-    light: np.ndarray,
-) -> None:
-    """Draw straight strokes with round caps and linearly changing radius into a mask and a light map.
+def _window(a: float, step: float, reach: float, size: int) -> tuple[int, int]:
+    """Return the half-open range of pixels within ``reach`` of a piece from ``a`` to ``a + step``."""
+    return max(0, int(min(a, a + step) - reach)), min(size, int(max(a, a + step) + reach) + 2)
 
-    A pixel belongs to a stroke if its centre lies within the radius at its foot on the stroke. The light map
-    takes the maximum over strokes of ``value``, falling to 0 over ``soft`` pixels at the wall.
+
+@numba.njit(cache=True)
+def draw_mask(strokes: np.ndarray, axis: np.ndarray, mask: np.ndarray) -> None:
+    """Draw straight strokes with round caps and linearly changing radius into a mask.
+
+    A pixel belongs to a stroke if its centre lies within the radius at its foot on the stroke.
 
     Args:
-        start: (n, 2) row and column of the first ends.
-        stop: (n, 2) of the second ends.
-        start_radius: (n,) radius at the first ends, pixels.
-        stop_radius: (n,) at the second.
-        value: (n,) brightness.
-        soft: Width of the wall's fall-off, pixels, > 0.
-        mask: (h, w) set to 1 where drawn, in place.
-        light: (h, w) in place.
+        strokes: (n, 6) row, column, step to the other end (rows, columns), radius and its change.
+        axis: Pixel numbers 0, 1, ... as float64, at least as many as the mask has columns.
+        mask: (h, w) uint8, set to 1 where drawn, in place.
     """
-    rows, columns = mask.shape
-    for i in range(len(start)):
-        r0, c0, dr, dc = start[i, 0], start[i, 1], stop[i, 0] - start[i, 0], stop[i, 1] - start[i, 1]
-        q0, dq = start_radius[i], stop_radius[i] - start_radius[i]
+    for i in range(len(strokes)):
+        r0, c0, dr, dc = strokes[i, 0], strokes[i, 1], strokes[i, 2], strokes[i, 3]
+        q0, dq = strokes[i, 4], strokes[i, 5]
+        reach = max(q0, q0 + dq)
+        inverse = 1.0 / max(dr * dr + dc * dc, 1e-12)
+        top, bottom = _window(r0, dr, reach, mask.shape[0])
+        left, right = _window(c0, dc, reach, mask.shape[1])
+        for r in range(top, bottom):
+            y = r - r0
+            for c in range(left, right):
+                # Without branches, so that the compiler can take several pixels at once.
+                x = axis[c] - c0
+                t = min(1.0, max(0.0, (y * dr + x * dc) * inverse))
+                square = (y - t * dr) ** 2 + (x - t * dc) ** 2
+                mask[r, c] |= np.uint8(math.sqrt(square) - (q0 + t * dq) <= 0.0)
+
+
+@numba.njit(cache=True)
+def draw_light(
+    strokes: np.ndarray, axis: np.ndarray, value: np.ndarray, soft: float, light: np.ndarray
+) -> None:
+    """Draw the same strokes into a light map.
+
+    The map takes the maximum over strokes of ``value``, falling to 0 over ``soft`` pixels at the wall.
+
+    Args:
+        strokes: (n, 6) as for :func:`draw_mask`.
+        axis: Likewise.
+        value: (n,) float32 brightness.
+        soft: Width of the wall's fall-off, pixels, > 0.
+        light: (h, w) float32, in place.
+    """
+    for i in range(len(strokes)):
+        r0, c0, dr, dc = strokes[i, 0], strokes[i, 1], strokes[i, 2], strokes[i, 3]
+        q0, dq = strokes[i, 4], strokes[i, 5]
         reach = max(q0, q0 + dq) + soft
         inverse = 1.0 / max(dr * dr + dc * dc, 1e-12)
-        for r in range(max(0, int(min(r0, r0 + dr) - reach)), min(rows, int(max(r0, r0 + dr) + reach) + 2)):
-            for c in range(
-                max(0, int(min(c0, c0 + dc) - reach)), min(columns, int(max(c0, c0 + dc) + reach) + 2)
-            ):
-                t = min(1.0, max(0.0, ((r - r0) * dr + (c - c0) * dc) * inverse))
-                square = (r - r0 - t * dr) ** 2 + (c - c0 - t * dc) ** 2
-                if square > reach * reach:
-                    continue
-                distance = np.sqrt(square) - (q0 + t * dq)
-                if distance <= 0.0:
-                    mask[r, c] = 1
-                if distance < soft:
-                    level = value[i] * min(1.0, 0.5 - 0.5 * distance / soft)
-                    if level > light[r, c]:
-                        light[r, c] = level
+        top, bottom = _window(r0, dr, reach, light.shape[0])
+        left, right = _window(c0, dc, reach, light.shape[1])
+        for r in range(top, bottom):
+            y = r - r0
+            for c in range(left, right):
+                x = axis[c] - c0
+                t = min(1.0, max(0.0, (y * dr + x * dc) * inverse))
+                square = (y - t * dr) ** 2 + (x - t * dc) ** 2
+                distance = math.sqrt(square) - (q0 + t * dq)
+                level = np.float32(value[i] * min(1.0, 0.5 - 0.5 * distance / soft))
+                light[r, c] = level if level > light[r, c] else light[r, c]
+
+
+@numba.njit(cache=True)
+def walk_chains(
+    ends: np.ndarray,
+    pair: np.ndarray,
+    seeds: np.ndarray,
+    edge: np.ndarray,
+    back: np.ndarray,
+    size: np.ndarray,
+) -> int:
+    """Walk along edges through nodes of degree two, each edge once.
+
+    Args:
+        ends: (m, 2) node indices.
+        pair: (n, 2) the two edges of a node to pass through, -1 at all others.
+        seeds: Ends of edges where walks begin: twice the edge, plus one for its second end.
+        edge: (m,) edges as they are walked, walk after walk, set in place.
+        back: (m,) whether each is walked from its second end to its first, in place.
+        size: (m,) edges of each walk, all 0 before, in place.
+
+    Returns:
+        How many walks there are.
+    """
+    done, count, walks = np.zeros(len(ends), np.uint8), 0, 0
+    for seed in seeds:
+        now, node = seed // 2, ends[seed // 2, seed % 2]
+        if done[now]:
+            continue
+        while not done[now]:
+            done[now] = 1
+            edge[count], back[count] = now, ends[now, 0] != node
+            size[walks] += 1
+            count += 1
+            node = ends[now, 1] if ends[now, 0] == node else ends[now, 0]
+            if pair[node, 0] < 0:
+                break
+            now = pair[node, 1] if pair[node, 0] == now else pair[node, 0]
+        walks += 1
+    return walks

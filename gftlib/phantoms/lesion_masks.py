@@ -81,7 +81,7 @@ def _drawn(strokes: Strokes, chosen: np.ndarray, widen: float) -> np.ndarray:
     part = Strokes(**vars(strokes))
     part.keep(chosen)
     part.radius = part.radius + widen
-    return part.draw()[0] > 0 if len(part.ends) else np.zeros((SIZE, SIZE), dtype=bool)
+    return part.mask() > 0
 
 
 def _near(centre: np.ndarray, reach: float) -> np.ndarray:

@@ -158,7 +158,7 @@ def _finish(
     label, light, faz = drawn
     graph = planarised(strokes)
     strokes.keep(strokes.firm())
-    large = strokes.draw()[0]
+    large = strokes.mask()
     if spec.eye == "OS":
         label, light, faz, large = (np.ascontiguousarray(a[:, ::-1]) for a in (label, light, faz, large))
         graph = graph.mirrored(SIZE)

@@ -46,13 +46,14 @@ def settle(
     drop_illegible(strokes, spacing, least_angle)
     for _ in range(rounds):
         strokes.prune()
-        mask, light = strokes.draw()
+        mask = strokes.mask()
         labels, sizes = background(mask)
-        thin, thin_sizes = background(strokes.draw(thin=0.75)[0])
+        thin, thin_sizes = background(strokes.mask(thin=0.75))
         spots, group = _bad_spots(labels, sizes, thin, len(thin_sizes))
         if not len(spots):
             mask[(sizes <= HOLE)[labels] & (labels > 0)] = 1
-            return (mask, light) if np.sum(sizes[1:] > HOLE) == strokes.faces() else None
+            agreed = np.sum(sizes[1:] > HOLE) == strokes.faces()
+            return (mask, strokes.light_map()) if agreed else None
         strokes.keep(~_culprits(strokes, spots, group))
     return None
 

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from gftlib.phantoms.kernels import draw_strokes
+from gftlib.phantoms.kernels import draw_light, draw_mask
 from gftlib.phantoms.octa_config import SIZE
 from gftlib.phantoms.planar import ARTERIOLE, SHUNT, VENULE, crossings
 
@@ -56,30 +56,30 @@ class Strokes:
         for name in ("ends", "kind", "tree", "light"):
             setattr(self, name, getattr(self, name)[chosen])
 
-    def draw(self, thin: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Draw all vessels.
-
-        Args:
-            thin: Radius for every stroke instead of its own.
-
-        Returns:
-            (1216, 1216) uint8 mask and float32 light map.
-        """
-        mask, light = np.zeros((SIZE, SIZE), np.uint8), np.zeros((SIZE, SIZE), np.float32)
+    def _pieces(self, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the straight pieces as (p, 6) for the drawing kernels, and the (p,) edge of each."""
         owner = self.owner()
         a = np.flatnonzero(owner[1:] == owner[:-1])
+        points, step = self.points[a], self.points[a + 1] - self.points[a]
+        return np.column_stack([points, step, radius[a], radius[a + 1] - radius[a]]), owner[a]
+
+    def mask(self, thin: float | None = None) -> np.ndarray:
+        """Draw all vessels as a (1216, 1216) uint8 mask.
+
+        Args:
+            thin: Radius for every stroke instead of its own, pixels.
+        """
+        mask = np.zeros((SIZE, SIZE), np.uint8)
         radius = self.radius if thin is None else np.full(len(self.radius), thin)
-        draw_strokes(
-            self.points[a],
-            self.points[a + 1],
-            radius[a],
-            radius[a + 1],
-            self.light[owner[a]].astype(np.float32),
-            SOFT_WALL,
-            mask,
-            light,
-        )
-        return mask, light
+        draw_mask(self._pieces(radius)[0], np.arange(float(SIZE)), mask)
+        return mask
+
+    def light_map(self) -> np.ndarray:
+        """Draw the brightness of all vessels as (1216, 1216) float32, falling off at their walls."""
+        light = np.zeros((SIZE, SIZE), np.float32)
+        pieces, owner = self._pieces(self.radius)
+        draw_light(pieces, np.arange(float(SIZE)), self.light[owner].astype(np.float32), SOFT_WALL, light)
+        return light
 
     def part(self) -> None:
         """Drop one of two edges that cross or touch away from a shared node, a capillary if there is one."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gftlib.phantoms.kernels import walk_chains
+
 
 @dataclass(frozen=True)
 class VesselGraph:
@@ -58,7 +60,7 @@ class VesselGraph:
         return replace(self, nodes=flip + sign * self.nodes, points=flip + sign * self.points)
 
 
-def chains(ends: np.ndarray, count: int, stop: np.ndarray) -> list[list[tuple[int, bool]]]:
+def chains(ends: np.ndarray, count: int, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Join edges through nodes of degree two.
 
     Args:
@@ -67,33 +69,18 @@ def chains(ends: np.ndarray, count: int, stop: np.ndarray) -> list[list[tuple[in
         stop: (count,) nodes that end a chain whatever their degree.
 
     Returns:
-        For each chain its edges in order, each with whether it is walked from its second end to its first.
+        The (m,) edges in order, chain after chain; (m,) whether each is walked from its second end to its
+        first; the (chains + 1,) first place of each chain.
     """
-    touching: list[list[int]] = [[] for _ in range(count)]
-    pairs = ends.tolist()
-    for edge, (u, v) in enumerate(pairs):
-        touching[u].append(edge)
-        touching[v].append(edge)
-    through = [len(t) == 2 and not s for t, s in zip(touching, stop.tolist(), strict=True)]
-    done = [False] * len(pairs)
-    result = []
-
-    def walk(edge: int, node: int) -> list[tuple[int, bool]]:
-        path = []
-        while not done[edge]:
-            done[edge] = True
-            u, v = pairs[edge]
-            path.append((edge, u != node))
-            node = v if u == node else u
-            if not through[node]:
-                break
-            first, second = touching[node]
-            edge = second if first == edge else first
-        return path
-
-    for node in range(count):
-        if not through[node]:
-            result += [walk(edge, node) for edge in touching[node] if not done[edge]]
-    # What is left are rings without any junction.
-    result += [walk(edge, pairs[edge][0]) for edge in range(len(pairs)) if not done[edge]]
-    return result
+    node = ends.ravel()
+    order = np.argsort(node, kind="stable")
+    degree = np.bincount(node, minlength=count)
+    through = (degree == 2) & ~stop
+    pair = np.full((count, 2), -1)
+    pair[through] = (order // 2)[(np.cumsum(degree) - degree)[through, None] + np.arange(2)]
+    # Chains begin at nodes that end them; what is left are rings without any.
+    seeds = np.concatenate([order[~through[node[order]]], 2 * np.arange(len(ends))])
+    edge, back = np.zeros(len(ends), dtype=int), np.zeros(len(ends), dtype=bool)
+    size = np.zeros(len(ends), dtype=int)
+    walks = walk_chains(ends, pair, seeds, edge, back, size)
+    return edge, back, np.r_[0, np.cumsum(size[:walks])]
