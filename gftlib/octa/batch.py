@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,9 @@ from gftlib.errors import GftError, InputError
 from gftlib.octa.graph import build_graph
 from gftlib.octa.graph_io import FORMAT, VERSION, write_graph
 from gftlib.paths import read_json, sha256, write_json
+from gftlib.processes import process_pool
 
 log = logging.getLogger(__name__)
-
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 Segment = Callable[[np.ndarray], np.ndarray]
 """Turns a scan (H, W) float32 in [0, 1] into a vessel mask of the same field, of any size."""
@@ -143,17 +140,11 @@ def _extract(job: Job) -> tuple[str, str]:
     return name, ""
 
 
-def _one_thread() -> None:
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-
-
 def _results(jobs: Sequence[Job], workers: int) -> Iterator[tuple[str, str]]:
     if workers <= 1 or len(jobs) <= 1:
         yield from map(_extract, jobs)
         return
-    # A forked copy of a process with threads (torch, BLAS) may hang; a fresh one does not.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+    with process_pool(workers) as pool:
         futures = {pool.submit(_extract, job): job[0] for job in jobs}
         for future in as_completed(futures):
             try:

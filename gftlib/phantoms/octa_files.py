@@ -8,10 +8,8 @@ hash, lesions). The JSON is written last, so a scan is complete if and only if i
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -25,10 +23,9 @@ from gftlib.phantoms.octa import OctaPhantom, generate
 from gftlib.phantoms.octa_cohort import ScanSpec
 from gftlib.phantoms.octa_config import GENERATOR_VERSION, OctaConfig
 from gftlib.phantoms.truth import VesselGraph
+from gftlib.processes import process_pool
 
 log = logging.getLogger(__name__)
-
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def write(phantom: OctaPhantom, folder: Path | str, config: OctaConfig | None = None) -> Path:
@@ -133,11 +130,6 @@ def _make(folder: str, spec: ScanSpec, config: OctaConfig) -> str:
     return spec.scan_id
 
 
-def _one_thread() -> None:
-    for name in THREADS:
-        os.environ[name] = "1"
-
-
 def write_cohort(
     folder: Path | str,
     specs: Sequence[ScanSpec],
@@ -182,8 +174,7 @@ def write_cohort(
             _make(str(folder), spec, config)
             count()
     else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+        with process_pool(workers) as pool:
             futures = [pool.submit(_make, str(folder), spec, config) for spec in todo]
             for future in as_completed(futures):
                 future.result()
