@@ -47,7 +47,7 @@ rule runs:
 
 rule octa_cohort:
     input:
-        lib=relative(source_files(["gftlib.octa.scans"])),
+        lib=relative(source_files(["gftlib.octa.cohort"])),
         profile=f"profiles/{PROFILE}.yaml",
     output:
         f"{RUNS}/cohorts/octa/cohort.json",

@@ -36,11 +36,11 @@ def check_profile(name: str) -> None:
 @cohort.command("octa")
 def cohort_octa(profile: ProfileName = "smoke", workers: Workers = 1) -> None:
     """Make the OCTA phantoms of a profile; a second call makes only what is missing."""
-    from gftlib.octa.scans import make_cohort
+    from gftlib.octa.cohort import make_cohort
     from gftlib.profiles import load_profile
 
-    scans = make_cohort(load_profile(profile), workers)
-    typer.echo(f"{len(scans)} scans in {scans[0].image.parent}")
+    folder, specs = make_cohort(load_profile(profile), workers)
+    typer.echo(f"{len(specs)} scans in {folder}")
 
 
 @app.command()

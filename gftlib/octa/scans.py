@@ -13,12 +13,12 @@ import numpy as np
 from gftlib.datasets.images import read_mask, read_scan, to_grid
 from gftlib.errors import InputError, MissingError
 from gftlib.octa.batch import BatchResult, extract_folder
+from gftlib.octa.cohort import make_cohort
 from gftlib.octa.graph import OctaGraph
 from gftlib.octa.graph_io import read_graph
 from gftlib.octa.segmentation import segment_classical
-from gftlib.paths import root, write_json
-from gftlib.phantoms.octa import GENERATOR_VERSION, OctaConfig, OctaPhantom, ScanSpec, cohort
-from gftlib.phantoms.octa_files import read, write_cohort
+from gftlib.phantoms.octa import OctaPhantom, ScanSpec
+from gftlib.phantoms.octa_files import read
 from gftlib.profiles import Profile
 from gftlib.sources import digest, source_files
 
@@ -67,33 +67,8 @@ def open_cohort(profile: Profile, image: str = "", mask: str = "") -> list[Scan]
         return find_scans(image, mask)
     if profile.octa.source == "folder":
         return find_scans(profile.octa.path, mask)
-    return make_cohort(profile)
-
-
-def make_cohort(
-    profile: Profile, workers: int = 1, progress: Callable[[int, int], None] | None = None
-) -> list[Scan]:
-    """Make the phantom cohort of a profile where it is not complete, and return its scans.
-
-    Args:
-        profile: The profile; its ``octa`` section gives the number of scans.
-        workers: Processes at work at once.
-        progress: Called with (done, total) after each scan.
-
-    Returns:
-        The scans, by subject.
-    """
-    folder = root() / "runs" / profile.name / "cohorts" / "octa"
-    specs = cohort(profile.octa.scans, profile.seed)
-    made = write_cohort(folder, specs, workers=workers, progress=progress)
-    summary = folder / "cohort.json"
-    if made or not summary.is_file():
-        about = {"scans": len(specs), "version": GENERATOR_VERSION, "settings": OctaConfig().config_hash()}
-        write_json(summary, about | {"seed": profile.seed})
-    return [
-        Scan(spec.scan_id, folder / f"{spec.scan_id}.png", folder / f"{spec.scan_id}_label.png", spec)
-        for spec in specs
-    ]
+    folder, specs = make_cohort(profile)
+    return [Scan(s.scan_id, folder / f"{s.scan_id}.png", folder / f"{s.scan_id}_label.png", s) for s in specs]
 
 
 def find_scans(image: str | Path, mask: str | Path = "") -> list[Scan]:
