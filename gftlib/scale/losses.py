@@ -79,8 +79,10 @@ def scale_terms(
     for name in names:
         if name == "combination":
             terms[name] = _entropy(z, labels, batch, config)
+        elif name == "concept" and relations.one_concept_each and "combination" in terms:
+            terms[name] = terms["combination"]  # nothing to aggregate: the very same sum
         elif name == "concept":
-            at_level = z if relations.one_concept_each else aggregate(z, relations.concept_members)
+            at_level = aggregate(z, relations.concept_members)
             target = _take(relations.concept, labels)
             terms[name] = _entropy(at_level, target, batch, config, relations.concept_members)
         elif name == "class":
@@ -178,8 +180,9 @@ def _entropy(
     """Cross-entropy of one level, summed over samples and groups."""
     scale = _wide(config.logit_scale, z)
     if config.cross_entropy == "softmax":
-        log = (z * scale).log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-        return -(log * batch.rows()).sum((-1, -2))
+        logits = z * scale
+        own = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+        return ((logits.logsumexp(-1) - own) * batch.rows()).sum((-1, -2))
     if batch.negative is None or batch.truth is None:
         raise InputError('cross_entropy="binary" needs Batch.negative and Batch.truth')
     truth = batch.truth.to(z.dtype)

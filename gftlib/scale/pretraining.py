@@ -83,7 +83,9 @@ def pretrain(encoder: Encoder, sources: list[Source], config: PretrainingConfig 
     head = _head(encoder.dim, statistics[0].shape[1])
     parameters = [*encoder.model.requires_grad_(True).parameters(), *head.parameters()]
     steps = config.epochs * sum(len(s.images) // config.batch_size for s in sources)
-    optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        parameters, config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=max(steps, 1) + 1, pct_start=0.1
     )

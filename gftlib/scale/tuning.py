@@ -87,7 +87,7 @@ def tune(
     pixels = {int(i): tuned.transform.square(data.image(int(i))) for i in rows}
     texts = [*features.task.prompts, features.task.negative_prompt, *sentences_of(data)]
     parameters = [p for p in tuned.model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=0.0, fused=True)
     for _ in range(config.training.epochs):
         for units in sampler.epoch():
             loss = _step(tuned, features, pixels, texts, units, config)
