@@ -8,6 +8,7 @@ angles. Breaking some walls leaves dead-end sprouts; a published real graph (2,0
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ from gftlib.phantoms.kernels import thin_points
 from gftlib.phantoms.octa_config import SIZE, Anatomy
 from gftlib.phantoms.planar import ARTERIOLE, CAPILLARY, VENULE, PlanarGraph
 from gftlib.phantoms.vasculature import Outline, Trees
+
+CORRIDOR = 100.0
 
 
 @dataclass(frozen=True)
@@ -49,23 +52,24 @@ def curve_samples(trees: Trees, step: float = 3.0) -> tuple[np.ndarray, np.ndarr
 
 def _beside_curves(trees: Trees, pitch: float, rng: np.random.Generator) -> np.ndarray:
     """Return seeds alternately left and right of every guide curve."""
-    heading = np.zeros_like(trees.points)
     child = np.flatnonzero(trees.parent >= 0)
-    heading[child] = trees.points[child] - trees.points[trees.parent[child]]
-    arc = np.zeros(len(trees.points))
-    for node in child:
-        arc[node] = arc[trees.parent[node]] + np.hypot(*heading[node])
-    seeds = []
+    heading = trees.points[child] - trees.points[trees.parent[child]]
+    length = np.hypot(heading[:, 0], heading[:, 1])
+    arc = [0.0] * len(trees.points)
     half = 0.62 * pitch
-    for node in child:
-        up = trees.parent[node]
-        for k in range(int(np.floor(arc[up] / half)) + 1, int(np.floor(arc[node] / half)) + 1):
-            t = (k * half - arc[up]) / (arc[node] - arc[up])
-            along = heading[node] / np.hypot(*heading[node])
-            side = np.array([-along[1], along[0]]) * (1 if k % 2 else -1)
-            foot = trees.points[up] + t * heading[node] + along * rng.normal(0, 0.18 * pitch)
-            seeds.append(foot + side * pitch * rng.uniform(0.48, 0.74))
-    return np.array(seeds)
+    owner, share, side, drift, away = [], [], [], [], []
+    for order, (node, up) in enumerate(zip(child.tolist(), trees.parent[child].tolist(), strict=True)):
+        arc[node] = arc[up] + float(length[order])
+        for k in range(math.floor(arc[up] / half) + 1, math.floor(arc[node] / half) + 1):
+            owner.append(order)
+            share.append((k * half - arc[up]) / (arc[node] - arc[up]))
+            side.append(1 if k % 2 else -1)
+            drift.append(rng.normal(0, 0.18 * pitch))
+            away.append(rng.uniform(0.48, 0.74))
+    share, side, drift, away = (np.array(a)[:, None] for a in (share, side, drift, away))
+    heading, along = heading[owner], (heading / length[:, None])[owner]
+    foot = trees.points[trees.parent[child]][owner] + share * heading + along * drift
+    return foot + np.stack([-along[:, 1], along[:, 0]], axis=1) * side * pitch * away
 
 
 def _round_faz(faz: Outline, pitch: float, rng: np.random.Generator) -> np.ndarray:
@@ -119,7 +123,7 @@ def seed_cells(
     points = np.vstack([ring, beside, fill])
     fill_start = len(ring) + len(beside)
     fits = np.ones(len(points), dtype=bool)
-    fits[fill_start:] = samples.query(points[fill_start:])[0] > 0.52 * pitch
+    fits[fill_start:] = samples.query(points[fill_start:], distance_upper_bound=pitch)[0] > 0.52 * pitch
     fits[len(ring) :] &= faz.ratio(points[len(ring) :]) > 1 + 0.5 * pitch / faz.radius.mean()
     fits &= np.all((points > low - 40) & (points < high + 40), axis=1)
     points, spacing = np.ascontiguousarray(points[fits]), np.ascontiguousarray(spacing[fits])
@@ -151,53 +155,108 @@ def lay_trees(graph: PlanarGraph, trees: Trees, config: Anatomy, rng: np.random.
     plus an uptake for every pixel of length.
     """
     samples, number = curve_samples(trees)
-    lookup = {(min(a, b), max(a, b)): i for i, (a, b) in enumerate(graph.edges.tolist())}
+    used = np.unique(graph.edges)
+    keys = _keys(graph.edges, len(graph.points))
+    order = np.argsort(keys)
     for tree in range(trees.tree.max() + 1):
         own = samples[number == tree]
         tips = trees.points[trees.tips[trees.tree[trees.tips] == tree]]
         if len(own) and len(tips):
             kind = ARTERIOLE if tree % 2 else VENULE
             uptake = config.uptake * np.exp(rng.normal(0, config.uptake_sigma))
-            _lay_tree(graph, lookup, own, trees.points[tree], tips, config, (tree, kind, uptake))
+            goals = used[_nearest(np.vstack([trees.points[[tree]], tips]), graph.points[used])]
+            _lay_tree(graph, (keys, order), own, goals, config, (tree, kind, uptake))
+
+
+def _keys(edges: np.ndarray, count: int) -> np.ndarray:
+    """Return one number for the two nodes of each edge, whichever comes first."""
+    return edges.min(axis=1) * count + edges.max(axis=1)
+
+
+def _nearest(points: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the index of the place nearest to each of a few points."""
+    return np.array([np.sum((places - point) ** 2, axis=1).argmin() for point in points])
+
+
+def _cheapest(
+    graph: PlanarGraph, curve: np.ndarray, goals: np.ndarray, reach: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+    """Find the cheapest paths from the first goal to the others along a curve.
+
+    Args:
+        graph: The mesh; walls another tree already uses cost ten times as much.
+        curve: (k, 2) samples of the curve.
+        goals: Node of the root, then nodes of the tips.
+        reach: Only edges within this distance of the curve are tried, pixels.
+
+    Returns:
+        Price, previous node, distance of the curve and its nearest sample for each node; None if a path
+        beyond ``reach`` could be cheaper.
+    """
+    points, edges, n = graph.points, graph.edges, len(graph.points)
+    near = cKDTree(curve)
+    if near.query(points[goals])[0].max() >= reach:
+        return None
+    distance, foot = near.query(points, distance_upper_bound=reach)
+    within = np.isfinite(distance)
+    a, b = edges.T
+    inside = np.flatnonzero(within[a] & within[b])
+    a, b = a[inside], b[inside]
+    # The midpoint of two points within reach may lie a little beyond it.
+    middle = near.query((points[a] + points[b]) / 2)[0]
+    off = (distance[a] + distance[b] + middle) / 3
+    length = np.linalg.norm(points[a] - points[b], axis=1)
+    # Trees seldom run on top of each other.
+    cost = (length + 0.1) * (0.05 + (off / 9.0) ** 2) * np.where(graph.in_tree()[inside], 10.0, 1.0)
+    matrix = csr_matrix((cost, (a, b)), shape=(n, n))
+    price, previous = dijkstra(matrix, directed=False, indices=goals[0], return_predecessors=True)
+    # What leaves the reach costs at least as much as the cheapest node it leaves from.
+    leaving = edges[within[edges[:, 0]] != within[edges[:, 1]]]
+    proven = np.isinf(reach) or price[goals].max() < price[leaving].min(initial=np.inf)
+    return (price, previous, distance, foot) if proven else None
 
 
 def _lay_tree(
     graph: PlanarGraph,
-    lookup: dict[tuple[int, int], int],
+    lookup: tuple[np.ndarray, np.ndarray],
     curve: np.ndarray,
-    root: np.ndarray,
-    tips: np.ndarray,
+    goals: np.ndarray,
     config: Anatomy,
     identity: tuple[int, int, float],
 ) -> None:
-    """Lay one tree along its curve; ``lookup``: edge by nodes, ``identity``: number, kind, uptake."""
+    """Lay one tree along its curve.
+
+    Args:
+        graph: The mesh, in place.
+        lookup: Keys of all edges and the order that sorts them.
+        curve: (k, 2) samples of the curve.
+        goals: Node of the root, then nodes of the tips.
+        config: Anatomy settings.
+        identity: Number, kind and uptake.
+    """
     tree, kind, uptake = identity
-    points, edges, n = graph.points, graph.edges, len(graph.points)
-    near = cKDTree(curve)
-    distance, foot = near.query(points)
-    off = (distance[edges].sum(axis=1) + near.query(points[edges].mean(axis=1))[0]) / 3
-    length = graph.lengths()
-    # Walls another tree already uses cost ten times as much: trees seldom run on top of each other.
-    cost = (length + 0.1) * (0.05 + (off / 9.0) ** 2) * np.where(graph.in_tree(), 10.0, 1.0)
-    used = np.unique(edges)
-    find = cKDTree(points[used])
-    start, ends = used[find.query(root)[1]], used[find.query(tips)[1]]
-    matrix = csr_matrix((cost, tuple(edges.T)), shape=(n, n))
-    price, previous = dijkstra(matrix, directed=False, indices=start, return_predecessors=True)
-    supply = {int(end): config.tip_radius**3 for end in ends if previous[end] >= 0}
+    found = _cheapest(graph, curve, goals, CORRIDOR) or _cheapest(graph, curve, goals, np.inf)
+    price, previous, distance, foot = found
+    supply = {end: config.tip_radius**3 for end in goals[1:].tolist() if previous[end] >= 0}
     todo: set[int] = set()
     for end in list(supply):
         while end >= 0 and end not in todo:
             todo.add(end)
             end = int(previous[end])
+    path = np.array(sorted(todo - {int(goals[0])}, key=lambda i: -price[i]), dtype=int)
+    key = _keys(np.stack([path, previous[path]], axis=1), len(graph.points))
+    walls = lookup[1][np.searchsorted(lookup[0], key, sorter=lookup[1])]
+    length = np.linalg.norm(graph.points[path] - graph.points[previous[path]], axis=1)
+    radius = np.zeros(len(path))
     widening = config.venule_widening if kind == VENULE else 1.0
-    for node in sorted(todo - {start}, key=lambda i: -price[i]):
-        up = int(previous[node])
-        edge = lookup[min(node, up), max(node, up)]
-        radius = min(widening * supply[node] ** (1 / 3), config.largest_radius)
-        if graph.kind[edge] == CAPILLARY or radius > graph.radius[edge]:
-            graph.radius[edge], graph.kind[edge], graph.tree[edge] = radius, kind, tree
-        supply[up] = supply.get(up, 0.0) + supply[node] + uptake * length[edge]
+    for k, (node, up, long) in enumerate(
+        zip(path.tolist(), previous[path].tolist(), length.tolist(), strict=True)
+    ):
+        radius[k] = min(widening * supply[node] ** (1 / 3), config.largest_radius)
+        supply[up] = supply.get(up, 0.0) + supply[node] + uptake * long
+    wider = (graph.kind[walls] == CAPILLARY) | (radius > graph.radius[walls])
+    graph.radius[walls[wider]] = radius[wider]
+    graph.kind[walls[wider]], graph.tree[walls[wider]] = kind, tree
     nodes = np.array(sorted(todo), dtype=int)
-    nodes = nodes[distance[nodes] < 0.8 * config.pitch] if len(nodes) else nodes
+    nodes = nodes[distance[nodes] < 0.8 * config.pitch]
     graph.points[nodes] = curve[foot[nodes]]

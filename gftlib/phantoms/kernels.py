@@ -126,6 +126,30 @@ def draw_light(
 
 
 @numba.njit(cache=True)
+def tally(labels: np.ndarray, faces: np.ndarray, size: np.ndarray, face_of: np.ndarray) -> None:
+    """Count the pixels of each region, and note the face its last pixel lies in (in place).
+
+    Args:
+        labels: (p,) region of each pixel.
+        faces: (p,) face of each pixel.
+        size: (regions,) all 0 before.
+        face_of: (regions,)
+    """
+    for i in range(len(labels)):
+        size[labels[i]] += 1
+        face_of[labels[i]] = faces[i]
+
+
+@numba.njit(cache=True)
+def look_up(
+    labels: np.ndarray, region: np.ndarray, faces: np.ndarray, face: np.ndarray, found: np.ndarray
+) -> None:
+    """Set ``found`` (p,) where a pixel's region or face is marked (in place)."""
+    for i in range(len(labels)):
+        found[i] = region[labels[i]] | face[faces[i]]
+
+
+@numba.njit(cache=True)
 def walk_chains(
     ends: np.ndarray,
     pair: np.ndarray,

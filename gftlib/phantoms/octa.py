@@ -142,8 +142,9 @@ def _brightness(graph: PlanarGraph, rng: np.random.Generator) -> np.ndarray:
 
 def _faz_region(label: np.ndarray, core: np.ndarray) -> np.ndarray:
     """Return the region of the label's background that fills most of the FAZ's core."""
-    labels, _ = background(label)
-    return labels == np.bincount(labels[core & (labels > 0)]).argmax()
+    labels = background(label)[0]
+    inside = labels[core]
+    return labels == np.bincount(inside[inside > 0]).argmax()
 
 
 def _finish(

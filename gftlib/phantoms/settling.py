@@ -6,6 +6,7 @@ import cc3d
 import numpy as np
 from scipy.spatial import cKDTree
 
+from gftlib.phantoms.kernels import look_up, tally
 from gftlib.phantoms.legibility import drop_illegible
 from gftlib.phantoms.strokes import Strokes
 
@@ -14,17 +15,17 @@ LEAST_FACE = 64
 FRAME = 2
 
 
-def background(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def background(mask: np.ndarray) -> tuple[np.ndarray, int]:
     """Label the regions of a vessel mask: 4-connected, a 2-pixel frame counted as vessel.
 
     Returns:
-        (h, w) labels from 1, 0 on vessels, and the (regions + 1,) pixel counts.
+        (h, w) labels from 1, 0 on vessels, and the number of labels with 0.
     """
     free = mask == 0
     free[:FRAME] = free[-FRAME:] = False
     free[:, :FRAME] = free[:, -FRAME:] = False
-    labels = cc3d.connected_components(free, connectivity=4)
-    return labels, np.bincount(labels.ravel())
+    labels, count = cc3d.connected_components(free, connectivity=4, return_N=True)
+    return labels, count + 1
 
 
 def settle(
@@ -47,11 +48,16 @@ def settle(
     for _ in range(rounds):
         strokes.prune()
         mask = strokes.mask()
-        labels, sizes = background(mask)
-        thin, thin_sizes = background(strokes.mask(thin=0.75))
-        spots, group = _bad_spots(labels, sizes, thin, len(thin_sizes))
+        labels, count = background(mask)
+        thin, faces = background(strokes.mask(thin=0.75))
+        sizes, face_of = np.zeros(count, dtype=int), np.zeros(count, dtype=int)
+        tally(labels.ravel(), thin.ravel(), sizes, face_of)
+        spots, group = _bad_spots(labels, sizes, thin, face_of, faces)
         if not len(spots):
-            mask[(sizes <= HOLE)[labels] & (labels > 0)] = 1
+            hole = sizes <= HOLE
+            hole[0] = False
+            if hole.any():
+                mask[hole[labels]] = 1
             agreed = np.sum(sizes[1:] > HOLE) == strokes.faces()
             return (mask, strokes.light_map()) if agreed else None
         strokes.keep(~_culprits(strokes, spots, group))
@@ -59,15 +65,13 @@ def settle(
 
 
 def _bad_spots(
-    labels: np.ndarray, sizes: np.ndarray, thin: np.ndarray, faces: int
+    labels: np.ndarray, sizes: np.ndarray, thin: np.ndarray, face_of: np.ndarray, faces: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return pixels (k, 2), and the fault each belongs to, where label and graph disagree.
 
     A fault is a region beside a larger one in the same face, a region that is too small, or a face without
     any.
     """
-    face_of = np.zeros(len(sizes), dtype=int)
-    face_of[labels.ravel()] = thin.ravel()
     regions = np.flatnonzero(sizes > HOLE)
     regions = regions[regions > 0]
     regions = regions[np.argsort(sizes[regions], kind="stable")]
@@ -81,8 +85,11 @@ def _bad_spots(
         return np.zeros((0, 2)), np.zeros(0, dtype=int)
     split = wrong[largest[face_of[wrong]] != wrong]
     bad_region[largest[face_of[split]]] = True
-    spots = np.argwhere(bad_region[labels] | bad_face[thin])
-    region, face = labels[tuple(spots.T)], thin[tuple(spots.T)]
+    found = np.zeros(labels.size, dtype=bool)
+    look_up(labels.ravel(), bad_region, thin.ravel(), bad_face, found)
+    found = np.flatnonzero(found)
+    spots = np.stack(np.divmod(found, labels.shape[1]), axis=1)
+    region, face = labels.ravel()[found], thin.ravel()[found]
     faults = [(spots[region == r], r) for r in wrong if r not in set(split)]
     faults += [(spots[face == f], -f) for f in empty]
     for r in split:

@@ -110,6 +110,11 @@ def _unit(vectors: FloatArray) -> FloatArray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 
+def _tree(points: FloatArray) -> cKDTree:
+    """Return a search tree that is quick to build, for few queries."""
+    return cKDTree(points, compact_nodes=False, balanced_tree=False)
+
+
 def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees:
     """Grow all arterioles and venules together by space colonisation; they bend round the FAZ.
 
@@ -129,11 +134,11 @@ def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees
     low, high = -config.margin, SIZE + config.margin
     attractors = rng.uniform(low, high, (config.attractors, 2))
     attractors = attractors[faz.ratio(attractors) > 1.25]
-    tips = np.arange(main)
+    tips, seen = np.arange(main), 0
     for turn in range(220):
         trunks = turn < length.max()
         if turn == length.max():
-            free = cKDTree(points).query(later)[0] > 1.8 * config.tree_kill
+            free = _tree(points).query(later)[0] > 1.8 * config.tree_kill
             points, heading = np.vstack([points, later[free]]), np.vstack([heading, later_heading[free]])
             parent = np.append(parent, np.full(free.sum(), -1))
             tree = np.append(tree, tree.max() + 1 + np.arange(free.sum()))
@@ -144,9 +149,7 @@ def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees
             (children == 1) & (children[parent] < 2) & (children[above] < 2) & (children[parent[above]] < 2)
         )
         able = np.flatnonzero((children == 0) | single)
-        distance, nearest = cKDTree(points[able]).query(
-            attractors, distance_upper_bound=config.tree_influence
-        )
+        distance, nearest = _tree(points[able]).query(attractors, distance_upper_bound=config.tree_influence)
         felt = np.isfinite(distance)
         near, toward = able[nearest[felt]], attractors[felt]
         toward = _unit(toward - points[near])
@@ -169,7 +172,8 @@ def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees
         if trunks:
             tips = np.where(length > turn, len(points) - 1 + np.cumsum(length > turn), tips)
         else:
-            clear = cKDTree(points).query(fresh)[0] > 0.55 * config.tree_step
+            near = _tree(points).query(fresh, distance_upper_bound=config.tree_step)[0]
+            clear = near > 0.55 * config.tree_step
             fresh, growing = fresh[clear], growing[clear]
         if not len(fresh):
             break
@@ -178,8 +182,9 @@ def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees
         np.add.at(children, growing, 1)
         children = np.append(children, np.zeros(len(growing), dtype=int))
         parent, tree = np.append(parent, growing), np.append(tree, tree[growing])
-        gap = cKDTree(points).query(attractors)[0]
-        attractors = attractors[gap > config.tree_kill]
+        # The attractors left are clear of all earlier nodes.
+        gap = _tree(points[seen:]).query(attractors, distance_upper_bound=2 * config.tree_kill)[0]
+        attractors, seen = attractors[gap > config.tree_kill], len(points)
         if not len(attractors):
             break
     return _prune(points, parent, tree)
@@ -187,20 +192,18 @@ def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees
 
 def _prune(points: FloatArray, parent: np.ndarray, tree: np.ndarray, shortest: int = 4) -> Trees:
     """Remove twigs of fewer than ``shortest`` nodes, then smooth every curve."""
-    count = len(points)
-    depth = np.ones(count, dtype=int)
+    count, above = len(points), parent.tolist()
+    depth, longest, keep = [1] * count, [-1] * count, [True] * count
     for node in range(count - 1, -1, -1):
-        if parent[node] >= 0:
-            depth[parent[node]] = max(depth[parent[node]], depth[node] + 1)
-    longest = np.full(count, -1)
-    for node in range(count):
-        if parent[node] >= 0 and (longest[parent[node]] < 0 or depth[node] > depth[longest[parent[node]]]):
-            longest[parent[node]] = node
-    keep = np.ones(count, dtype=bool)
-    for node in range(count):
-        up = parent[node]
+        if above[node] >= 0:
+            depth[above[node]] = max(depth[above[node]], depth[node] + 1)
+    for node, up in enumerate(above):
+        if up >= 0 and (longest[up] < 0 or depth[node] > depth[longest[up]]):
+            longest[up] = node
+    for node, up in enumerate(above):
         if up >= 0:
             keep[node] = keep[up] and (longest[up] == node or depth[node] >= shortest)
+    longest, keep = np.array(longest), np.array(keep)
     index = np.cumsum(keep) - 1
     points, parent, tree = points[keep], parent[keep], tree[keep]
     parent = np.where(parent >= 0, index[parent], -1)
