@@ -31,7 +31,7 @@ def main() -> None:
             table.add_column(heading, justify="left" if heading in ("what", "note") else "right")
         for row in importlib.import_module(f"benchmarks.bench_{area}").rows():
             times = f"{row['ours_ms']:.3g}", f"{row['peer_ms']:.3g}", f"{row['ratio']:.1f}"
-            table.add_row(row["name"], *times, str(row["target"]), row.get("note", ""))
+            table.add_row(row["name"], *times, str(row["target"] or ""), row.get("note", ""))
         console.print(table)
 
 
