@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from gftlib.phantoms.bending import Bend
@@ -127,16 +129,17 @@ def clip(strokes: Strokes) -> Strokes:
 
 def _way_out(inner: np.ndarray, outer: np.ndarray) -> np.ndarray:
     """Return (2, 2): where the line between two points enters the frame, and the edge beside it."""
-    step = outer - inner
-    with np.errstate(divide="ignore", invalid="ignore"):
-        limit = np.where(
-            step > 0, (LAST - RIM - inner) / step, np.where(step < 0, (RIM - inner) / step, np.inf)
-        )
-    axis = int(limit.argmin())
-    entry = inner + step * min(1.0, limit[axis])
+    start, step = inner.tolist(), (outer - inner).tolist()
+    limit = [
+        (LAST - RIM - a) / s if s > 0 else (RIM - a) / s if s < 0 else math.inf
+        for a, s in zip(start, step, strict=True)
+    ]
+    axis = int(limit[1] < limit[0])
+    share = min(1.0, limit[axis])
+    entry = [a + s * share for a, s in zip(start, step, strict=True)]
     edge = entry.copy()
     edge[axis] = LAST if step[axis] > 0 else 0.0
-    return np.stack([entry, edge])
+    return np.array([entry, edge])
 
 
 def planarised(strokes: Strokes) -> VesselGraph:

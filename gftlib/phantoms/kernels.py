@@ -82,14 +82,15 @@ def draw_mask(strokes: np.ndarray, axis: np.ndarray, mask: np.ndarray) -> None:
         inverse = 1.0 / max(dr * dr + dc * dc, 1e-12)
         top, bottom = _window(r0, dr, reach, mask.shape[0])
         left, right = _window(c0, dc, reach, mask.shape[1])
+        columns = axis[left:right]
         for r in range(top, bottom):
-            y = r - r0
-            for c in range(left, right):
-                # Without branches, so that the compiler can take several pixels at once.
-                x = axis[c] - c0
+            # Row views and no branches, so that the compiler can take several pixels at once.
+            y, row = r - r0, mask[r, left:right]
+            for k in range(len(row)):
+                x = columns[k] - c0
                 t = min(1.0, max(0.0, (y * dr + x * dc) * inverse))
                 square = (y - t * dr) ** 2 + (x - t * dc) ** 2
-                mask[r, c] |= np.uint8(math.sqrt(square) - (q0 + t * dq) <= 0.0)
+                row[k] |= math.sqrt(square) <= q0 + t * dq
 
 
 @numba.njit(cache=True)
@@ -114,15 +115,17 @@ def draw_light(
         inverse = 1.0 / max(dr * dr + dc * dc, 1e-12)
         top, bottom = _window(r0, dr, reach, light.shape[0])
         left, right = _window(c0, dc, reach, light.shape[1])
+        columns, full = axis[left:right], np.float64(value[i])
         for r in range(top, bottom):
-            y = r - r0
-            for c in range(left, right):
-                x = axis[c] - c0
+            y, row = r - r0, light[r, left:right]
+            for k in range(len(row)):
+                x = columns[k] - c0
                 t = min(1.0, max(0.0, (y * dr + x * dc) * inverse))
                 square = (y - t * dr) ** 2 + (x - t * dc) ** 2
                 distance = math.sqrt(square) - (q0 + t * dq)
-                level = np.float32(value[i] * min(1.0, 0.5 - 0.5 * distance / soft))
-                light[r, c] = level if level > light[r, c] else light[r, c]
+                level = np.float32(full * min(1.0, 0.5 - 0.5 * distance / soft))
+                before = row[k]
+                row[k] = level if level > before else before
 
 
 @numba.njit(cache=True)

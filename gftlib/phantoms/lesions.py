@@ -143,14 +143,21 @@ def _clear(graph: PlanarGraph, outline: Outline, affected: np.ndarray, rng: np.r
     inside = (ratio < 1)[graph.edges]
     gone = inside.all(axis=1) & affected
     crossing = np.flatnonzero((inside.sum(axis=1) == 1) & affected)
+    cut, shares = [], []
+    step = graph.points[graph.edges[:, 1]] - graph.points[graph.edges[:, 0]]
+    length = np.hypot(step[:, 0], step[:, 1])
     for edge in crossing:
-        u, v = graph.edges[edge] if inside[edge, 1] else graph.edges[edge][::-1]
-        length = float(np.hypot(*(graph.points[v] - graph.points[u])))
         share = rng.uniform(0.5, 0.8)
-        if share * length < graph.radius[edge] + 12 or rng.random() < 0.35:
+        if share * length[edge] < graph.radius[edge] + 12 or rng.random() < 0.35:
             gone[edge] = True
         else:
-            graph.end_at(int(edge), int(u), graph.points[u] + share * (graph.points[v] - graph.points[u]))
+            cut.append(edge)
+            shares.append(share)
+    if cut:
+        swap = ~inside[cut, 1]
+        u, v = np.where(swap, graph.edges[cut].T[::-1], graph.edges[cut].T)
+        share = np.array(shares)[:, None]
+        graph.end_at(cut, u, graph.points[u] + share * (graph.points[v] - graph.points[u]))
     graph.keep(~gone)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,12 +176,12 @@ class PlanarGraph:
         nodes = np.flatnonzero((trunk > 0) & (degree > 2))
         nodes = nodes[np.lexsort((rng.random(len(nodes)), trunk[nodes] < 3))]
         near = cKDTree(self.points[nodes])
+        accepted = [False] * len(nodes)
+        around = near.query_ball_point(self.points[nodes], spacing * radius[nodes])
+        for k, fork in enumerate((trunk[nodes] > 2).tolist()):
+            accepted[k] = fork or not any(accepted[j] for j in around[k])
         dropped = np.zeros(len(self.points), dtype=bool)
-        accepted = np.zeros(len(nodes), dtype=bool)
-        for k, node in enumerate(nodes):
-            around = near.query_ball_point(self.points[node], spacing * radius[node])
-            accepted[k] = trunk[node] > 2 or not accepted[around].any()
-            dropped[node] = not accepted[k]
+        dropped[nodes] = ~np.array(accepted, dtype=bool)
         self.keep(tree | ~dropped[self.edges].any(axis=1))
         for _ in range(2):
             self._square_branches()
@@ -240,21 +241,24 @@ class PlanarGraph:
         degree = self.degree()
         fit = ~spared & ~self.in_tree() & (self.kind != SHUNT) & (most > least)
         fit &= (degree[root] >= 3) & (degree[far] >= 3)
-        used = np.zeros(len(self.points), dtype=bool)
+        used: set[int] = set()
+        sprouts, shares = [], []
         wanted = int(fraction * len(self.edges))
-        for edge in rng.permutation(np.flatnonzero(fit)):
-            if wanted == 0:
+        for edge in rng.permutation(np.flatnonzero(fit)).tolist():
+            if len(sprouts) == wanted:
                 break
-            u, v = root[edge], far[edge]
-            if used[u] or used[v]:
+            if root[edge] in used or far[edge] in used:
                 continue
-            used[[u, v]] = True
-            share = rng.uniform(least[edge], most[edge]) / length[edge]
-            self.end_at(edge, u, self.points[u] + share * (self.points[v] - self.points[u]))
-            wanted -= 1
+            used |= {root[edge], far[edge]}
+            sprouts.append(edge)
+            shares.append(rng.uniform(least[edge], most[edge]) / length[edge])
+        u, v = root[sprouts], far[sprouts]
+        share = np.array(shares)[:, None]
+        self.end_at(sprouts, u, self.points[u] + share * (self.points[v] - self.points[u]))
 
-    def end_at(self, edge: int, root: int, point: np.ndarray) -> None:
-        """Let an edge lead from ``root`` to a new dead end at ``point`` (in place)."""
-        self.points = np.vstack([self.points, point])
-        self.tip = np.append(self.tip, True)
-        self.edges[edge] = root, len(self.points) - 1
+    def end_at(self, edges: Sequence[int], roots: np.ndarray, points: np.ndarray) -> None:
+        """Let each of the edges lead from its root to a new dead end at its (k, 2) point (in place)."""
+        first = len(self.points)
+        self.points = np.vstack([self.points, points])
+        self.tip = np.append(self.tip, np.ones(len(points), dtype=bool))
+        self.edges[edges] = np.stack([roots, first + np.arange(len(points))], axis=1)
