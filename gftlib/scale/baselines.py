@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 
+from gftlib.datasets.class_concepts import ClassConceptData
 from gftlib.errors import InputError, did_you_mean
 from gftlib.scale.adapters import AdapterConfig
 from gftlib.scale.coop import CoopConfig, coop_outputs, train_coop
+from gftlib.scale.embeddings import EmbeddingCache
 from gftlib.scale.encoders import Encoder
 from gftlib.scale.features import Features
 from gftlib.scale.linear_probe import ProbeConfig, train_probes
 from gftlib.scale.losses import ScaleLossConfig
-from gftlib.scale.outputs import Outputs, adapted_outputs, zero_shot
+from gftlib.scale.outputs import Outputs, adapted_outputs, from_similarities, zero_shot
 from gftlib.scale.sampling import TrainingConfig
 from gftlib.scale.stacked import Run, train_adapters
+from gftlib.scale.tuning import TuningConfig, tune
 
 BUDGET = 4  # candidates of every trained method
 Candidate = dict[str, Any]
@@ -34,7 +38,9 @@ class Setting:
     Args:
         features: Cached embeddings and labels.
         training: Epochs and batches.
-        encoder: For CoOp, whose gradients go through the text encoder.
+        encoder: For CoOp and for tuning, whose gradients go through it.
+        data: For tuning: the images and texts themselves.
+        tuning: Epochs and batches of tuning.
         loss: Defaults of SCALE's loss.
         adapter: Defaults of the adapters.
     """
@@ -42,6 +48,8 @@ class Setting:
     features: Features
     training: TrainingConfig = field(default_factory=TrainingConfig)
     encoder: Encoder | None = None
+    data: ClassConceptData | None = None
+    tuning: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=5, max_batch=32))
     loss: ScaleLossConfig = field(default_factory=ScaleLossConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
 
@@ -74,8 +82,9 @@ class Method:
         label: In words.
         candidates: From the task's kind (several labels or not) to the settings tried on validation.
         train: From setting and jobs to the scores of each job; jobs are stacked where they can be.
-        needs_encoder: Whether cached embeddings are not enough.
+        needs_encoder: Whether cached embeddings are not enough; such methods are slow.
         follows: The method whose chosen candidate it takes instead of a search.
+        trained: False for zero-shot prediction, which has one cell at the fraction 0.
     """
 
     label: str
@@ -83,6 +92,7 @@ class Method:
     train: Train
     needs_encoder: bool = False
     follows: str | None = None
+    trained: bool = True
 
 
 def _zero_shot(setting: Setting, jobs: Sequence[Job]) -> list[Outputs]:
@@ -129,6 +139,28 @@ def _coop(setting: Setting, jobs: Sequence[Job]) -> list[Outputs]:
     return coop_outputs(setting.features, texts, [job.score for job in jobs])
 
 
+def _tuned(mode: Literal["lora", "full"]) -> Train:
+    def train(setting: Setting, jobs: Sequence[Job]) -> list[Outputs]:
+        if setting.encoder is None or setting.data is None:
+            raise InputError("tuning needs the encoder and the data themselves, not only their embeddings")
+        found = []
+        for job in jobs:
+            config = TuningConfig(mode, training=setting.tuning, loss=setting.loss, **job.candidate)
+            tuned = tune(setting.encoder, setting.data, setting.features, job.rows, config, job.seed)
+            part = setting.data.subset(job.score)
+            cache = EmbeddingCache(tuned)
+            images = cache.images(len(part), part.image)[0]
+            task = setting.features.task
+            texts = cache.texts([*task.prompts, task.negative_prompt])
+            images, texts = (torch.nn.functional.normalize(x, dim=-1) for x in (images, texts))
+            similarity = (images @ texts.T).numpy()
+            scale = float(setting.loss.logit_scale)
+            found.append(from_similarities(task, similarity[:, :-1], similarity[:, -1], scale))
+        return found
+
+    return train
+
+
 def _grouped(train: Train, key: Callable[[Candidate], tuple[Any, ...]]) -> Train:
     """Return a training that stacks only jobs whose candidates agree in ``key``, and keeps their order."""
 
@@ -166,7 +198,7 @@ _CLIP_SCALES = (1 / 0.07, 100.0)
 _PROBES = _grid(learning_rate=(1e-3, 1e-2), weight_decay=(0.0, 0.1))
 
 METHODS: dict[str, Method] = {
-    "zero_shot": Method("zero-shot", _none, _zero_shot),
+    "zero_shot": Method("zero-shot", _none, _zero_shot, trained=False),
     "linear_probe": Method("linear probe", _PROBES, _probe(False)),
     "linear_probe_weighted": Method("linear probe, weighted", _PROBES, _probe(True)),
     "coop": Method(
@@ -195,6 +227,13 @@ METHODS: dict[str, Method] = {
         "adapters, InfoNCE",
         _grid(alpha=(0.2, 0.6), logit_scale=_CLIP_SCALES),
         _adapters(objective="info_nce"),
+    ),
+    "lora": Method("LoRA", _grid(learning_rate=(3e-4, 1e-3), rank=(4, 16)), _tuned("lora"), True),
+    "full": Method(
+        "full fine-tuning",
+        lambda _: [{"learning_rate": rate} for rate in (1e-5, 3e-5, 1e-4, 3e-4)],
+        _tuned("full"),
+        True,
     ),
     "scale": Method("SCALE", _scale_candidates, _adapters()),
     **{

@@ -37,8 +37,8 @@ class PretrainingConfig:
         seed: Order of the pairs and choice of captions.
     """
 
-    epochs: int = 6
-    batch_size: int = 128
+    epochs: int = 8
+    batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     self_weight: float = 1.0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class ProtocolConfig:
         validation: Share of each draw held back while candidates are compared; the chosen candidate is then
             trained on the whole draw.
         seed: Of draws and trainings.
+        slow_fractions: Fractions for the methods that need the encoder itself; None: all.
+        slow_draws: Draws for them; None: all.
     """
 
     methods: tuple[str, ...] = ("zero_shot", "linear_probe", "linear_probe_weighted", "scale")
@@ -51,6 +53,19 @@ class ProtocolConfig:
     draws: int = DRAWS
     validation: float = 0.25
     seed: int = 0
+    slow_fractions: tuple[float, ...] | None = None
+    slow_draws: int | None = None
+
+    def for_method(self, name: str) -> ProtocolConfig:
+        """Return the part that is run for one method."""
+        own = method(name)
+        if not own.trained:
+            return replace(self, fractions=(0.0,), draws=1)
+        if not own.needs_encoder:
+            return self
+        fractions = self.fractions if self.slow_fractions is None else self.slow_fractions
+        draws = self.draws if self.slow_draws is None else min(self.slow_draws, self.draws)
+        return replace(self, fractions=fractions, draws=draws)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +101,9 @@ def run(setting: Setting, config: ProtocolConfig, folder: Path | str) -> list[Ce
     """
     cells = []
     for name in _ordered(config.methods):
-        for fraction in config.fractions:
-            cells += run_block(setting, config, name, fraction, Path(folder))
+        own = config.for_method(name)
+        for fraction in own.fractions:
+            cells += run_block(setting, own, name, fraction, Path(folder))
     return cells
 
 
@@ -99,7 +115,8 @@ def run_block(
     missing = [i for i, path in paths.items() if not path.is_file()]
     if missing:
         chosen = choose(setting, config, name, fraction, folder)
-        rows = draws_of(setting.features, fraction, config)
+        trained = method(name).trained
+        rows = draws_of(setting.features, fraction, config) if trained else [setting.features.pool[:0]]
         test = np.flatnonzero(setting.features.test)
         jobs = [Job(chosen["candidate"], rows[i], test, _seed(config, i)) for i in missing]
         for i, outputs in zip(missing, method(name).train(setting, jobs), strict=True):
@@ -123,6 +140,8 @@ def choose(
     if path.is_file():
         return read_json(path)
     features = setting.features
+    if not the_method.trained:
+        return {"candidate": {}, "threshold": 0.5, "candidates": [{}], "validation_scores": []}
     candidates = the_method.candidates(features.task.multi_label)
     if the_method.follows is not None:
         candidates = [choose(setting, config, the_method.follows, fraction, folder)["candidate"]]

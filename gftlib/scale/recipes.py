@@ -43,9 +43,9 @@ class Recipe:
 
 
 RECIPES: dict[Name, Recipe] = {
-    "clip": Recipe({"general": 3000}, PretrainingConfig(epochs=6)),
-    "monet": Recipe({"skin": 3000, "general": 1000}, PretrainingConfig(epochs=6), "clip"),
-    "medclip": Recipe({"chest": 2500, "general": 1500}, PretrainingConfig(epochs=6)),
+    "clip": Recipe({"general": 3000}, PretrainingConfig()),
+    "monet": Recipe({"skin": 3000, "general": 1000}, PretrainingConfig(), "clip"),
+    "medclip": Recipe({"chest": 2500, "general": 1500}, PretrainingConfig(epochs=10)),
 }
 
 
@@ -75,15 +75,14 @@ def vocabulary(name: Name) -> list[str]:
     """Return texts with every word that an encoder may meet; knowing a word's spelling is not its meaning."""
     rng = np.random.default_rng(SEED)
     texts = [text for i in range(300) for text in general(i)[1]]
+    tasks = [padchest_locations.task("chest-phantom")]
+    texts += [chest_reports.sentence(h, rng) for h in range(len(tasks[0])) for _ in range(60)]
     if name == "medclip":
-        task = padchest_locations.task("chest-phantom")
         texts += [text for i in range(40) for text in domain_chest(i)[1]]
-        texts += [chest_reports.sentence(h, rng) for h in range(len(task)) for _ in range(60)]
     else:
-        task = derm7pt.task()
-        texts += derm7pt.task("concept").prompts
+        tasks += [derm7pt.task(), derm7pt.task("concept")]
         texts += [text for i in range(60) for text in domain_skin(i)[1]]
-    return [*texts, *task.prompts, task.negative_prompt]
+    return [*texts, *(prompt for task in tasks for prompt in [*task.prompts, task.negative_prompt])]
 
 
 def general(i: int) -> Pair:
