@@ -69,12 +69,12 @@ def _subdivide(
     a, b = graph.points[ends[owner, 0]], graph.points[ends[owner, 1]]
     points, radius = a + t[:, None] * (b - a), graph.radius[edge][owner]
     offsets = np.r_[0, np.cumsum(count)[last]]
-    inner = np.ones(len(points), dtype=bool)
+    inner = np.ones((len(points), 1), dtype=bool)
     inner[offsets[:-1]] = inner[offsets[1:] - 1] = False
-    inner = np.flatnonzero(inner)
+    line, inner = np.column_stack([points, radius]), inner[1:-1]
     for _ in range(6):
-        points[inner] += 0.25 * (points[inner - 1] + points[inner + 1]) - 0.5 * points[inner]
-        radius[inner] += 0.25 * (radius[inner - 1] + radius[inner + 1]) - 0.5 * radius[inner]
+        line[1:-1] += inner * (0.25 * (line[:-2] + line[2:]) - 0.5 * line[1:-1])
+    points, radius = line[:, :2].copy(), line[:, 2].copy()
     return points, radius, offsets, np.stack([ends[starts[:-1], 0], ends[last, 1]], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""The compiled loops of the OCTA phantom: blue-noise thinning, drawing of tapered strokes, chains of edges.
+"""The compiled loops of the OCTA phantom: nearest points, thinning, drawing, counting, chains of edges.
 
 They are plain loops over scalars: array expressions would take many times longer to compile.
 """
@@ -56,6 +56,37 @@ def _throw_darts(
             accepted[i] = True
             following[i] = head[r, c]
             head[r, c] = i
+
+
+@numba.njit(cache=True)
+def update_nearest(
+    places: np.ndarray,
+    points: np.ndarray,
+    able: np.ndarray,
+    added: np.ndarray,
+    best: np.ndarray,
+    square: np.ndarray,
+) -> None:
+    """Bring the nearest able point of each place up to date (in place).
+
+    Args:
+        places: (k, 2).
+        points: (n, 2).
+        able: (n,) which points count.
+        added: Indices of those that did not count before.
+        best: (k,) nearest point so far, -1 for none.
+        square: (k,) its squared distance, infinite for none.
+    """
+    for k in range(len(places)):
+        lost = best[k] >= 0 and not able[best[k]]
+        if lost:
+            best[k], square[k] = -1, np.inf
+        for j in range(len(points) if lost else len(added)):
+            i = j if lost else added[j]
+            dr, dc = places[k, 0] - points[i, 0], places[k, 1] - points[i, 1]
+            gap = dr * dr + dc * dc
+            if able[i] and gap < square[k]:
+                best[k], square[k] = i, gap
 
 
 @numba.njit(cache=True)

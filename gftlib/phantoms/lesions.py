@@ -8,11 +8,10 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from gftlib.phantoms.bending import Bend, Ripple
+from gftlib.phantoms.bending import Ripple
 from gftlib.phantoms.capillaries import Thicket
 from gftlib.phantoms.octa_config import SIZE, Lesions
 from gftlib.phantoms.planar import CAPILLARY, SHUNT, TUFT, VENULE, PlanarGraph
-from gftlib.phantoms.strokes import Strokes
 from gftlib.phantoms.vasculature import Outline, wobble
 
 KINDS = (
@@ -177,11 +176,12 @@ def _shunt(graph: PlanarGraph, outline: Outline, rng: np.random.Generator) -> Ri
     n = len(graph.points)
     matrix = csr_matrix((graph.lengths() + 0.1, tuple(graph.edges.T)), shape=(n, n))
     previous = dijkstra(matrix, directed=False, indices=start, return_predecessors=True)[1]
-    steps = set()
+    on_path = np.zeros(len(graph.edges), dtype=bool)
+    low, high = np.sort(graph.edges, axis=1).T
     while previous[stop] >= 0:
-        steps.add((min(stop, previous[stop]), max(stop, previous[stop])))
+        step = min(stop, previous[stop]), max(stop, previous[stop])
+        on_path |= (low == step[0]) & (high == step[1])
         stop = previous[stop]
-    on_path = np.array([(min(a, b), max(a, b)) in steps for a, b in graph.edges.tolist()])
     chosen = on_path & (graph.kind == CAPILLARY)
     graph.kind[chosen], graph.radius[chosen] = SHUNT, rng.uniform(4.0, 5.4)
     return Ripple(outline.centre, 1.1 * size, along, rng.uniform(6, 9), rng.uniform(50, 70))
@@ -216,53 +216,3 @@ def plan_changes(
         edge = rng.choice(venules)
         changes.append(Change("venous beading", middle[edge], rng.uniform(90, 150), int(graph.tree[edge])))
     return changes, ripples
-
-
-def bead(strokes: Strokes, changes: list[Change], warp: Bend, rng: np.random.Generator) -> None:
-    """Let the calibre of the chosen venule parts swell and narrow (in place)."""
-    tree = strokes.tree[strokes.owner()]
-    for change in changes:
-        if change.kind == "venous beading":
-            centre = warp(change.centre[None])[0]
-            offset = strokes.points - centre
-            own = (tree == change.tree) & (np.hypot(*offset.T) < change.reach)
-            if own.sum() > 2:
-                axis = np.linalg.svd(offset[own] - offset[own].mean(axis=0), full_matrices=False)[2][0]
-                wave = np.sin(2 * np.pi * (offset[own] @ axis) / rng.uniform(38, 52))
-                fade = np.clip(2 * (1 - np.hypot(*offset[own].T) / change.reach), 0, 1)
-                strokes.radius[own] *= 1 + 0.34 * fade * wave
-
-
-def swell(strokes: Strokes, config: Lesions, plan: Plan, warp: Bend, rng: np.random.Generator) -> np.ndarray:
-    """Give capillaries saccular bulges, most of them beside drop-out (in place).
-
-    Returns:
-        (k, 3) row, column and radius of each microaneurysm.
-    """
-    owner = strokes.owner()
-    size = np.diff(strokes.offsets)[owner]
-    place = np.arange(len(owner)) - strokes.offsets[owner]
-    fit = (strokes.kind[owner] == CAPILLARY) & (size >= 6) & (place >= 2) & (place < size - 2)
-    fit &= np.all((strokes.points > 30) & (strokes.points < SIZE - 30), axis=1)
-    candidates = np.flatnonzero(fit)
-    if not plan.microaneurysms or not len(candidates):
-        return np.zeros((0, 3))
-    weight = np.ones(len(candidates))
-    for outline in plan.dropouts:
-        gap = (
-            np.hypot(*(strokes.points[candidates] - warp(outline.centre[None])[0]).T) / outline.radius.mean()
-        )
-        weight += 6.0 * np.exp(-(((gap - 1.25) / 0.5) ** 2))
-    count = min(plan.microaneurysms, len(candidates))
-    chosen = rng.choice(candidates, count, replace=False, p=weight / weight.sum())
-    bulges = []
-    for point in chosen:
-        radius = rng.uniform(*config.microaneurysm_radius)
-        own = owner == owner[point]
-        away = np.hypot(*(strokes.points[own] - strokes.points[point]).T)
-        base = strokes.radius[own]
-        strokes.radius[own] = np.maximum(
-            base, base + (radius - base) * np.exp(-((away / (0.75 * radius)) ** 2))
-        )
-        bulges.append((*strokes.points[point], radius))
-    return np.array(bulges)

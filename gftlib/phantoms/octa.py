@@ -14,9 +14,11 @@ import numpy as np
 from gftlib.errors import GftError
 from gftlib.phantoms.assembly import bend, planarised
 from gftlib.phantoms.bending import Bend
-from gftlib.phantoms.capillaries import cell_walls, lay_trees, seed_cells
+from gftlib.phantoms.calibre import bead, swell
+from gftlib.phantoms.capillaries import cell_walls, seed_cells
+from gftlib.phantoms.laying import lay_trees
 from gftlib.phantoms.lesion_masks import Lesion, brighten, fill_outline, lesion_masks
-from gftlib.phantoms.lesions import bead, plan_changes, plan_lesions, remove_capillaries, swell
+from gftlib.phantoms.lesions import plan_changes, plan_lesions, remove_capillaries
 from gftlib.phantoms.octa_cohort import ScanSpec, cohort
 from gftlib.phantoms.octa_config import GENERATOR_VERSION, SIZE, OctaConfig
 from gftlib.phantoms.octa_rendering import render

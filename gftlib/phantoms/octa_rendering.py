@@ -10,7 +10,10 @@ from gftlib.phantoms.octa_config import FACTOR, SCAN_SIZE, Look
 
 def shrink(image: np.ndarray) -> np.ndarray:
     """Return the mean over 4x4 blocks: (1216, 1216) to (304, 304)."""
-    return image.reshape(SCAN_SIZE, FACTOR, SCAN_SIZE, FACTOR).mean(axis=(1, 3))
+    part = image.reshape(SCAN_SIZE, FACTOR, SCAN_SIZE, FACTOR)
+    # Sums spelt out are several times faster than over short axes.
+    part = sum(part[:, :, :, k] for k in range(FACTOR))
+    return sum(part[:, k] for k in range(FACTOR)) / np.float32(FACTOR**2)
 
 
 def _share(mask: np.ndarray) -> np.ndarray:

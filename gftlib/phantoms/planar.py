@@ -10,22 +10,9 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from gftlib.phantoms.crossings import crossings
+
 CAPILLARY, ARTERIOLE, VENULE, SHUNT, TUFT = range(5)
-
-
-def crossings(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the index pairs of straight pieces a-b, (m, 2) each, that cross inside both."""
-    reach = np.linalg.norm(b - a, axis=1).max() + 1e-9
-    i, j = cKDTree(0.5 * (a + b)).query_pairs(reach, output_type="ndarray").T
-
-    def side(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
-        u, v = q - p, r - p
-        return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
-
-    apart = side(a[i], b[i], a[j]) * side(a[i], b[i], b[j]) < 0
-    i, j = i[apart], j[apart]
-    apart = side(a[j], b[j], a[i]) * side(a[j], b[j], b[i]) < 0
-    return i[apart], j[apart]
 
 
 @dataclass

@@ -92,12 +92,22 @@ def _bad_spots(
     region, face = labels.ravel()[found], thin.ravel()[found]
     faults = [(spots[region == r], r) for r in wrong if r not in set(split)]
     faults += [(spots[face == f], -f) for f in empty]
+    near: dict[int, cKDTree] = {}
     for r in split:
         # The culprit sits where the two parts of the face come closest.
-        a, b = spots[region == r], spots[region == largest[face_of[r]]]
-        gap, nearest = cKDTree(b).query(a)
-        faults.append((0.5 * (a[[gap.argmin()]] + b[[nearest[gap.argmin()]]]), r))
+        a, main = _rim(labels, spots[region == r]), largest[face_of[r]]
+        near[main] = near.get(main) or cKDTree(spots[region == main])
+        gap, nearest = near[main].query(a)
+        faults.append((0.5 * (a[[gap.argmin()]] + near[main].data[[nearest[gap.argmin()]]]), r))
     return np.vstack([p for p, _ in faults]), np.concatenate([np.full(len(p), k) for p, k in faults])
+
+
+def _rim(labels: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Return those of a region's (k, 2) pixels that touch another region or a vessel."""
+    r, c = pixels.T
+    own = labels[r[0], c[0]]
+    beside = (labels[r - 1, c], labels[r + 1, c], labels[r, c - 1], labels[r, c + 1])
+    return pixels[np.any([other != own for other in beside], axis=0)]
 
 
 def _culprits(strokes: Strokes, spots: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -9,9 +9,10 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from gftlib.phantoms.crossings import crossings
 from gftlib.phantoms.kernels import draw_light, draw_mask
 from gftlib.phantoms.octa_config import SIZE
-from gftlib.phantoms.planar import ARTERIOLE, SHUNT, VENULE, crossings
+from gftlib.phantoms.planar import ARTERIOLE, SHUNT, VENULE
 
 LAST = SIZE - 1.0
 SOFT_WALL = 1.6

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from gftlib.phantoms.kernels import update_nearest
 from gftlib.phantoms.octa_config import SIZE, Anatomy
 
 FloatArray = np.ndarray
@@ -110,9 +110,11 @@ def _unit(vectors: FloatArray) -> FloatArray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
 
-def _tree(points: FloatArray) -> cKDTree:
-    """Return a search tree that is quick to build, for few queries."""
-    return cKDTree(points, compact_nodes=False, balanced_tree=False)
+def _distance(places: FloatArray, points: FloatArray) -> FloatArray:
+    """Return the distance of each place to the nearest of the points."""
+    best, square = np.full(len(places), -1), np.full(len(places), np.inf)
+    update_nearest(places, points, np.ones(len(points), dtype=bool), np.arange(len(points)), best, square)
+    return np.sqrt(square)
 
 
 def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees:
@@ -134,11 +136,12 @@ def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees
     low, high = -config.margin, SIZE + config.margin
     attractors = rng.uniform(low, high, (config.attractors, 2))
     attractors = attractors[faz.ratio(attractors) > 1.25]
-    tips, seen = np.arange(main), 0
+    nearest, square = np.full(len(attractors), -1), np.full(len(attractors), np.inf)
+    tips, able, seen = np.arange(main), np.zeros(0, dtype=bool), 0
     for turn in range(220):
         trunks = turn < length.max()
         if turn == length.max():
-            free = _tree(points).query(later)[0] > 1.8 * config.tree_kill
+            free = _distance(later, points) > 1.8 * config.tree_kill
             points, heading = np.vstack([points, later[free]]), np.vstack([heading, later_heading[free]])
             parent = np.append(parent, np.full(free.sum(), -1))
             tree = np.append(tree, tree.max() + 1 + np.arange(free.sum()))
@@ -148,10 +151,11 @@ def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees
         single = (
             (children == 1) & (children[parent] < 2) & (children[above] < 2) & (children[parent[above]] < 2)
         )
-        able = np.flatnonzero((children == 0) | single)
-        distance, nearest = _tree(points[able]).query(attractors, distance_upper_bound=config.tree_influence)
-        felt = np.isfinite(distance)
-        near, toward = able[nearest[felt]], attractors[felt]
+        before = np.append(able, np.zeros(len(points) - len(able), dtype=bool))
+        able = (children == 0) | single
+        update_nearest(attractors, points, able, np.flatnonzero(able & ~before), nearest, square)
+        felt = np.sqrt(square) < config.tree_influence
+        near, toward = nearest[felt], attractors[felt]
         toward = _unit(toward - points[near])
         ahead = np.sum(toward * heading[near], axis=1) > -0.2
         near, toward = near[ahead], toward[ahead]
@@ -172,8 +176,7 @@ def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees
         if trunks:
             tips = np.where(length > turn, len(points) - 1 + np.cumsum(length > turn), tips)
         else:
-            near = _tree(points).query(fresh, distance_upper_bound=config.tree_step)[0]
-            clear = near > 0.55 * config.tree_step
+            clear = _distance(fresh, points) > 0.55 * config.tree_step
             fresh, growing = fresh[clear], growing[clear]
         if not len(fresh):
             break
@@ -183,8 +186,9 @@ def grow_trees(config: Anatomy, faz: Outline, rng: np.random.Generator) -> Trees
         children = np.append(children, np.zeros(len(growing), dtype=int))
         parent, tree = np.append(parent, growing), np.append(tree, tree[growing])
         # The attractors left are clear of all earlier nodes.
-        gap = _tree(points[seen:]).query(attractors, distance_upper_bound=2 * config.tree_kill)[0]
-        attractors, seen = attractors[gap > config.tree_kill], len(points)
+        thirsty = _distance(attractors, points[seen:]) > config.tree_kill
+        attractors, nearest, square = attractors[thirsty], nearest[thirsty], square[thirsty]
+        seen = len(points)
         if not len(attractors):
             break
     return _prune(points, parent, tree)
