@@ -13,7 +13,8 @@ from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
 from gftlib.errors import InputError
-from gftlib.phantoms.capillaries import cell_walls, lay_trees, seed_cells
+from gftlib.phantoms.capillaries import cell_walls, seed_cells
+from gftlib.phantoms.laying import lay_trees
 from gftlib.phantoms.lesions import plan_lesions
 from gftlib.phantoms.octa import GENERATOR_VERSION, OctaConfig, OctaPhantom, ScanSpec, cohort, generate
 from gftlib.phantoms.vasculature import faz_outline, grow_trees
