@@ -12,6 +12,7 @@ from gftlib.phantoms.bending import Bend
 from gftlib.phantoms.lesions import Change, Plan
 from gftlib.phantoms.octa_config import SIZE
 from gftlib.phantoms.planar import SHUNT
+from gftlib.phantoms.settling import background
 from gftlib.phantoms.strokes import Strokes
 from gftlib.phantoms.vasculature import Outline
 
@@ -76,6 +77,35 @@ def fill_outline(points: np.ndarray) -> np.ndarray:
     return np.array(picture)
 
 
+def vessel_free(label: np.ndarray, outlines: list[np.ndarray], faz: np.ndarray) -> list[np.ndarray]:
+    """Return the vessel-free regions that drop-outs left, each once, whatever number of drop-outs met in it.
+
+    An area of the label's background belongs to a drop-out if half of the area lies in its outline, or a
+    quarter of the outline's vessel-free pixels lie in the area. Drop-outs that share an area are one region.
+
+    Args:
+        label: (1216, 1216) vessels.
+        outlines: Where capillaries were removed, each a (1216, 1216) bool mask.
+        faz: (1216, 1216) bool, never part of a region.
+    """
+    if not outlines:
+        return []
+    areas, count = background(label)
+    areas[faz] = 0
+    sizes = np.bincount(areas.ravel(), minlength=count)
+    regions: list[set[int]] = []
+    for outline in outlines:
+        inside = np.bincount(areas[outline], minlength=count)
+        inside[0] = 0
+        least = np.minimum(0.5 * sizes, 0.25 * inside.sum())
+        region = set(np.flatnonzero((inside > 0) & (inside >= least)).tolist())
+        for other in [other for other in regions if other & region]:
+            regions.remove(other)
+            region |= other
+        regions.append(region)
+    return [np.isin(areas, sorted(region)) for region in regions if region]
+
+
 def _drawn(strokes: Strokes, chosen: np.ndarray, widen: float) -> np.ndarray:
     """Draw the chosen edges ``widen`` pixels wider than they are."""
     part = Strokes(**vars(strokes))
@@ -105,15 +135,18 @@ def lesion_masks(
     warp: Bend,
     faz_mask: np.ndarray,
     healthy: Outline,
+    label: np.ndarray,
 ) -> list[Lesion]:
     """Return every lesion that the drawn label really shows.
 
-    Non-perfusion and tufts are the warped outlines they were made in; FAZ enlargement is the part of the
-    drawn FAZ beyond the eye's own healthy outline; vessel changes are the drawn vessels, 3 pixels wider.
+    Non-perfusion is the vessel-free region that the removed capillaries left; tufts are the warped outlines
+    they were made in; FAZ enlargement is the part of the drawn FAZ beyond the eye's own healthy outline;
+    vessel changes are the drawn vessels, 3 pixels wider.
     """
     found: list[Lesion] = []
-    for outline in plan.dropouts:
-        found += crop_lesion("capillary non-perfusion", fill_outline(warp(outline.points())))
+    outlines = [fill_outline(warp(outline.points())) for outline in plan.dropouts]
+    for mask in vessel_free(label, outlines, faz_mask):
+        found += crop_lesion("capillary non-perfusion", mask)
     if plan.faz is not None:
         found += crop_lesion("FAZ enlargement", faz_mask & ~fill_outline(warp(healthy.points())))
     for row, column, radius in bulges:

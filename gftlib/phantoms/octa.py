@@ -110,7 +110,7 @@ def _try(spec: ScanSpec, config: OctaConfig, attempt: int) -> OctaPhantom | None
     label, light = drawn
     faz = _faz_region(label, fill_outline(warp(healthy.points(0.7))))
     brighten(light, bulges)
-    lesions = lesion_masks(strokes, plan, changes, bulges, warp, faz, healthy)
+    lesions = lesion_masks(strokes, plan, changes, bulges, warp, faz, healthy, label)
     return _finish(spec, config, strokes, (label > 0, light, faz), lesions, scan_rng)
 
 

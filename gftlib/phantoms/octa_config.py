@@ -13,7 +13,7 @@ import json
 
 from pydantic import BaseModel, ConfigDict, Field
 
-GENERATOR_VERSION = "1.0.0"
+GENERATOR_VERSION = "1.1.0"
 SIZE = 1216
 SCAN_SIZE = 304
 FACTOR = SIZE // SCAN_SIZE

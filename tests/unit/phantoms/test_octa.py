@@ -15,11 +15,13 @@ from skimage.morphology import skeletonize
 from gftlib.errors import InputError
 from gftlib.phantoms.capillaries import cell_walls, seed_cells
 from gftlib.phantoms.laying import lay_trees
+from gftlib.phantoms.lesion_masks import vessel_free
 from gftlib.phantoms.lesions import plan_lesions
 from gftlib.phantoms.octa import GENERATOR_VERSION, OctaConfig, OctaPhantom, ScanSpec, cohort, generate
+from gftlib.phantoms.octa_config import SIZE
 from gftlib.phantoms.vasculature import faz_outline, grow_trees
 
-CONFIG_HASH = "cddd10e15386d0938b5c46af54514aa9503415d3fb7281293b2c08b46be4e3eb"
+CONFIG_HASH = "04467dfd67ba7ee4af1f929215ee23563ef24eac0cb5f8dc0b7a830bca6e96ce"
 
 
 def region_sizes(label: np.ndarray) -> np.ndarray:
@@ -157,7 +159,7 @@ def test_a_repeat_scan_shares_the_eye(phantoms: list[OctaPhantom]) -> None:
 
 def test_difficulty_is_frozen_under_its_version() -> None:
     """A change of any setting needs a new GENERATOR_VERSION, and this hash with it."""
-    assert (GENERATOR_VERSION, OctaConfig().config_hash()) == ("1.0.0", CONFIG_HASH)
+    assert (GENERATOR_VERSION, OctaConfig().config_hash()) == ("1.1.0", CONFIG_HASH)
 
 
 @pytest.mark.parametrize(
@@ -205,3 +207,29 @@ def test_forks_follow_murray() -> None:
             assert large - small - middle >= -1e-6 * large
             forks += int(np.isclose(large, small + middle))
     assert forks > 20
+
+
+def test_drop_outs_that_meet_are_one_region() -> None:
+    """A grid of walls 10 pixels apart; two outlines in one gap, one in another, one around nothing."""
+    label = np.zeros((SIZE, SIZE), bool)
+    label[::10] = label[:, ::10] = True
+    label[101:150, 101:150] = label[301:340, 301:340] = False
+    outlines = [np.zeros_like(label) for _ in range(4)]
+    for outline, (low, high) in zip(outlines, ((101, 125), (126, 150), (301, 340), (601, 604)), strict=True):
+        outline[low:high, low:high] = True
+    found = vessel_free(label, outlines, np.zeros_like(label))
+    assert [int(mask.sum()) for mask in found] == [49**2, 39**2, 81]
+    assert found[0][101:150, 101:150].all()
+    assert not (found[0] & label).any()
+
+
+def test_non_perfusion_is_free_of_vessels_and_of_the_faz(phantoms: list[OctaPhantom]) -> None:
+    regions = [
+        (phantom, lesion.mask())
+        for phantom in phantoms
+        for lesion in phantom.lesions
+        if lesion.kind == "capillary non-perfusion"
+    ]
+    assert regions
+    for phantom, mask in regions:
+        assert not (mask & (phantom.label | phantom.faz)).any()
