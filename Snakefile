@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from gftlib.profiles import NOTEBOOKS, PROFILES
+from gftlib.parameters import NOTEBOOKS
+from gftlib.profiles import PROFILES
 from gftlib.sources import notebook_sources, source_files
 
 PROFILE = config.get("profile", "smoke")

@@ -41,7 +41,7 @@ def rows() -> list[dict[str, object]]:
                 "peer_ms": GOAL_MS,
                 "ratio": GOAL_MS / ours,
                 "target": 1,
-                "note": f"goal, not a peer; processor time, median of {EYES} eyes, longest {max(times):.0f} ms",
+                "note": f"goal, no peer; processor time, median of {EYES} eyes, longest {max(times):.0f} ms",
             }
         )
     return result

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from gftlib import paths
-from gftlib.profiles import NOTEBOOKS, Parameters, Profile, Strict, load_profile
+from gftlib.parameters import NOTEBOOKS, Parameters
+from gftlib.profiles import Profile, load_profile
+from gftlib.sections import Strict
 from gftlib.sources import code_hash
 
 PACKAGES = (

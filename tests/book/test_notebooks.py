@@ -7,7 +7,7 @@ import statistics
 import pytest
 
 from gftlib import paths
-from gftlib.profiles import NOTEBOOKS
+from gftlib.parameters import NOTEBOOKS
 from gftlib.sources import notebook_code
 
 FILES = sorted((paths.root() / "notebooks").glob("*.ipynb"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gftlib import paths
-from gftlib.profiles import NOTEBOOKS
+from gftlib.parameters import NOTEBOOKS
 
 ROOT = paths.root()
 KEPT = ("book", "gftlib", "notebooks", "profiles", "Snakefile", "_config.yml", "_toc.yml")

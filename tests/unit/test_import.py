@@ -4,7 +4,7 @@ import sys
 PROBE = """
 import sys, time
 start = time.perf_counter()
-import gftlib, gftlib.cli, gftlib.profiles, gftlib.provenance
+import gftlib, gftlib.cli, gftlib.parameters, gftlib.profiles, gftlib.provenance
 heavy = {"torch", "torch_geometric", "transformers", "sklearn", "matplotlib", "numba", "pandas"}
 print(sorted(heavy & sys.modules.keys()))
 """

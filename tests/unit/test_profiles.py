@@ -5,7 +5,8 @@ import yaml
 
 from gftlib import profiles
 from gftlib.errors import InputError, MissingError
-from gftlib.profiles import GraphConstruction, Profile, load_profile
+from gftlib.parameters import GraphConstruction
+from gftlib.profiles import Profile, load_profile
 
 GOOD = {"profile": "smoke", "image": "", "mask": "", "workers": 1, "out": ""}
 

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from gftlib import paths, provenance, sources
-from gftlib.profiles import GraphConstruction, load_profile
+from gftlib.parameters import GraphConstruction
+from gftlib.profiles import load_profile
 from gftlib.provenance import Run
 
 

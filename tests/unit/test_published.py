@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from gftlib import paths
-from gftlib.profiles import NOTEBOOKS
+from gftlib.parameters import NOTEBOOKS
 from gftlib.results import load
 
 FOLDERS = sorted(path.parent for path in (paths.root() / "book" / "results").glob("*/*/record.json"))

@@ -2,7 +2,7 @@ import pytest
 
 from gftlib import paths, results
 from gftlib.errors import InputError, MissingError
-from gftlib.profiles import GraphConstruction
+from gftlib.parameters import GraphConstruction
 from gftlib.provenance import Run
 
 

@@ -1,0 +1,74 @@
+"""What a notebook's ``parameters`` cell may hold, one class a notebook.
+
+papermill passes misspelt names and ill-typed values on without a word, so the cell after the parameters
+builds one of these classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from gftlib import paths
+from gftlib.profiles import Profile, load_profile
+from gftlib.sections import Strict
+
+
+class Parameters(Strict):
+    """Base of what a notebook's ``parameters`` cell may hold."""
+
+    notebook: ClassVar[str]
+    sections: ClassVar[tuple[str, ...]]  # of the profile, that the notebook's results depend on
+    # Key in results.json, and the function that makes its value from predictions.csv.
+    headline: ClassVar[tuple[str, str]]
+
+    profile: Literal["smoke", "phantom", "paper"]
+    out: str = Field(description="folder of the results; empty: runs/<profile>/<notebook>")
+
+    @classmethod
+    def from_notebook(cls, names: Mapping[str, Any]) -> Self:
+        """Build the parameters from a notebook's ``globals()``, as papermill may have changed them.
+
+        Every plain literal (text, number, list, dict) counts as a parameter, so that a misspelt one is found.
+
+        Raises:
+            InputError: As :meth:`Strict.checked`.
+        """
+        literals = (bool, int, float, str, list, dict)
+        private = {"In", "Out"}
+        found = {
+            name: value
+            for name, value in names.items()
+            if isinstance(value, literals) and not name.startswith("_") and name not in private
+        }
+        return cls.checked(found, cls.notebook)
+
+    def settings(self) -> Profile:
+        """Return the profile that the notebook was asked to use."""
+        return load_profile(self.profile)
+
+    def folder(self) -> Path:
+        """Return the folder that receives the results."""
+        return Path(self.out) if self.out else paths.root() / "runs" / self.profile / self.notebook
+
+
+class GraphConstruction(Parameters):
+    """Parameters of chapter 1."""
+
+    notebook: ClassVar[str] = "01_graph_construction"
+    sections: ClassVar[tuple[str, ...]] = ("octa", "graph")
+    headline: ClassVar[tuple[str, str]] = ("exactness", "gftlib.octa.exactness:summarise")
+
+    image: str = Field(
+        description="an OCTA scan or a folder of scans of your own; empty: the profile's cohort"
+    )
+    mask: str = Field(
+        description="vessel mask of the scan, or a folder of masks of the same names; may be empty"
+    )
+    workers: int = Field(ge=1, description="processes at work at once")
+
+
+NOTEBOOKS: dict[str, type[Parameters]] = {cls.notebook: cls for cls in (GraphConstruction,)}
