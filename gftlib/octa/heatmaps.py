@@ -22,6 +22,7 @@ from gftlib import plots
 from gftlib.boxes import quadrant
 from gftlib.octa.attribution import Attribution
 from gftlib.octa.batches import Relation
+from gftlib.octa.explaining import node_positions
 from gftlib.octa.features import ICA_FEATURES, VESSEL_FEATURES
 from gftlib.octa.graph import OctaGraph
 from gftlib.octa.ranking import edge_importance, node_importance, select_top
@@ -55,11 +56,6 @@ class RankedNode:
     position: tuple[float, float]
     share: float
     features: tuple[tuple[str, float], ...]
-
-
-def node_positions(graph: OctaGraph) -> dict[str, np.ndarray]:
-    """Return node type -> (n, 2) row and column in mask pixels."""
-    return {"vessel": graph.vessel_pos, "ica": graph.ica_pos, "faz": graph.faz_pos}
 
 
 def ranked_nodes(

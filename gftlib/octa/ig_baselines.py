@@ -49,7 +49,7 @@ class Baseline:
             raise InputError(f"a baseline needs k >= 1 neighbours, got {k}")
         self.kind, self.k, self.zero_types = kind, k, frozenset(zero_types)
         self._trees: dict[str, cKDTree] = {}
-        self._values: dict[str, np.ndarray] = {}
+        self.values: dict[str, np.ndarray] = {}
 
     def fit(self, graphs: Sequence[GraphTensors], positions: Sequence[Positions]) -> Baseline:
         """Remember the training nodes.
@@ -74,7 +74,7 @@ class Baseline:
             if len(points) != len(values):
                 raise InputError(f"{len(points)} positions for {len(values)} nodes of type {kind!r}")
             if len(points):
-                self._trees[kind], self._values[kind] = cKDTree(points), values
+                self._trees[kind], self.values[kind] = cKDTree(points), values
         return self
 
     def __call__(self, graph: GraphTensors, positions: Positions) -> dict[str, Tensor]:
@@ -92,7 +92,7 @@ class Baseline:
                 raise InputError(
                     f"the {self.kind} baseline has seen no training node of type {kind!r}: call fit"
                 )
-            tree, values = self._trees[kind], self._values[kind]
+            tree, values = self._trees[kind], self.values[kind]
             nearest = tree.query(
                 np.asarray(positions[kind], dtype=float), k=np.arange(1, min(self.k, tree.n) + 1)
             )[1]

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from gftlib.errors import InputError, MissingError
+from gftlib.jobs import Progress, run_jobs
 from gftlib.octa.fitting import Load, Recipe, best_epoch, fit, predict_logits, seeded
 from gftlib.octa.folds import Fold, five_folds
 from gftlib.octa.predictions import choose, prediction_rows
@@ -75,6 +76,8 @@ def cross_validate_resnet(
     folds: Sequence[int] = (1, 2, 3, 4, 5),
     foreign: dict[str, tuple[np.ndarray, pd.DataFrame]] | None = None,
     device: str = "cpu",
+    workers: int = 1,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Train and judge the image baseline on the folds of the graph network.
 
@@ -88,6 +91,8 @@ def cross_validate_resnet(
         folds: Folds, named by their validation split.
         foreign: Further cohorts to judge by name: images and scans.
         device: Where to train.
+        workers: Networks trained at once, each in a process and on a thread of its own.
+        progress: Called with (done, total) after each network.
 
     Raises:
         InputError: If the images are no (N, H, W) uint8 array or rows do not correspond.
@@ -96,14 +101,18 @@ def cross_validate_resnet(
     cohorts = {name: (shrink(other, config.size), rows) for name, (other, rows) in (foreign or {}).items()}
     if len(ready) != len(scans):
         raise InputError(f"{len(ready)} images and {len(scans)} rows of scans: they must correspond")
-    y = scans["stage"].to_numpy()
+    chosen = five_folds(scans, folds)
+    jobs = [
+        (fold, option, seed, fold_folder(folder, seed, fold.number, index), device)
+        for seed in seeds
+        for fold in chosen
+        for index, option in enumerate(candidates(config)[:budget])
+    ]
+    trained = iter(run_jobs(_train, (ready, scans["stage"].to_numpy()), jobs, workers, progress))
     tables = []
     for seed in seeds:
-        for fold in five_folds(scans, folds):
-            models = [
-                _train(ready, y, fold, option, seed, fold_folder(folder, seed, fold.number, index), device)
-                for index, option in enumerate(candidates(config)[:budget])
-            ]
+        for fold in chosen:
+            models = [next(trained) for _ in range(len(jobs) // (len(chosen) * len(seeds)))]
             kept = choose([score for _, score in models])
             parts = {"valid": (ready[fold.valid], scans.iloc[fold.valid])}
             parts |= {"test": (ready[fold.test], scans.iloc[fold.test])} | cohorts
@@ -157,9 +166,10 @@ def build(config: ResNetConfig) -> nn.Module:
 
 
 def _train(
-    images: Tensor, y: np.ndarray, fold: Fold, config: ResNetConfig, seed: int, folder: Path, device: str
+    data: tuple[Tensor, np.ndarray], fold: Fold, config: ResNetConfig, seed: int, folder: Path, device: str
 ) -> tuple[nn.Module, float]:
     """Train one network, or read it if finished; return it with its balanced accuracy in validation."""
+    images, y = data
     digest = hashlib.sha256(json.dumps([dataclasses.asdict(config), seed], default=str).encode())
     if config.weights is not None:
         digest.update(sha256(config.weights).encode())

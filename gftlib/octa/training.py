@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from gftlib.errors import InputError, MissingError
+from gftlib.jobs import Progress, run_jobs
 from gftlib.octa.batches import GraphBatch, GraphTensors, Normalizer, collate
 from gftlib.octa.fitting import Load, Recipe, best_epoch, fit, predict_logits, seeded
 from gftlib.octa.folds import Fold, five_folds
@@ -120,8 +121,11 @@ def cross_validate(
     *,
     seeds: Sequence[int] = (0, 1, 2),
     folds: Sequence[int] = (1, 2, 3, 4, 5),
+    foreign: dict[str, tuple[Sequence[GraphTensors], pd.DataFrame]] | None = None,
     device: str = "cpu",
     method: str = "gnn",
+    workers: int = 1,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Train every fold and seed; of several configurations the validation split chooses one a fold.
 
@@ -132,27 +136,39 @@ def cross_validate(
         folder: Gets one folder a seed, fold and candidate; what is finished there is not repeated.
         seeds: Seeds.
         folds: Folds, named by their validation split.
+        foreign: Further cohorts to judge by name: graphs and scans.
         device: Where to train.
         method: The name in the predictions.
+        workers: Networks trained at once, each in a process and on a thread of its own.
+        progress: Called with (done, total) after each network.
 
     Returns:
-        Predictions of the validation and the test split (see :mod:`gftlib.octa.predictions`).
+        Predictions of the validation split, the test split and the foreign cohorts (see
+        :mod:`gftlib.octa.predictions`).
     """
     if len(graphs) != len(scans):
         raise InputError(f"{len(graphs)} graphs and {len(scans)} rows of scans: they must correspond")
+    chosen = five_folds(scans, folds)
+    jobs = [
+        (fold, config, seed, fold_folder(folder, seed, fold.number, index), device)
+        for seed in seeds
+        for fold in chosen
+        for index, config in enumerate(configs)
+    ]
+    trained = iter(run_jobs(train_fold, list(graphs), jobs, workers, progress))
     tables = []
     for seed in seeds:
-        for fold in five_folds(scans, folds):
-            results = [
-                train_fold(graphs, fold, config, seed, fold_folder(folder, seed, fold.number, index), device)
-                for index, config in enumerate(configs)
-            ]
+        for fold in chosen:
+            results = [next(trained) for _ in configs]
             kept = choose(
                 [result.history[result.best_epoch]["valid_balanced_accuracy"] for result in results]
             )
-            for part, positions in (("valid", fold.valid), ("test", fold.test)):
-                values = results[kept].probabilities([graphs[i] for i in positions], device=device)
-                rows = scans.iloc[positions]
+            parts = {
+                name: ([graphs[i] for i in rows], scans.iloc[rows])
+                for name, rows in (("valid", fold.valid), ("test", fold.test))
+            }
+            for part, (judged, rows) in (parts | (foreign or {})).items():
+                values = results[kept].probabilities(judged, device=device)
                 tables.append(prediction_rows(rows, values, method, seed, fold.number, part, kept))
     return pd.concat(tables, ignore_index=True)
 
