@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gftlib.boxes import QUADRANTS
 from gftlib.dialogue.records import Dialogue, Pair
 from gftlib.errors import InputError
-from gftlib.metrics.grounding import SetScore, find_targets, set_f1
+from gftlib.metrics.grounding import find_targets, set_f1
 from gftlib.octa.findings import Finding
 from gftlib.octa.signs import FINDING_KINDS, FindingKind
 
@@ -60,44 +62,108 @@ def claim(kind: str) -> FindingKind:
     raise InputError(f"no finding claims a lesion of kind {kind!r}; known: {', '.join(known)}")
 
 
-def ceiling(findings: Sequence[Sequence[Finding]], truth: Sequence[Sequence[TrueLesion]]) -> dict[str, Any]:
+def score_scan(
+    scan: str, part: str, stage: str, findings: Sequence[Finding], lesions: Sequence[TrueLesion]
+) -> list[dict[str, Any]]:
+    """Put what a table states about one scan beside what is there.
+
+    Args:
+        scan: Its name.
+        part: The part of the cohort it belongs to, such as ``test``.
+        stage: Its true stage.
+        findings: Of its table.
+        lesions: The truth.
+
+    Returns:
+        One row for each kind of finding: the quadrants named and the true ones, the numbers of boxes stated
+        and true, and how many of the true ones a stated box of that kind finds (IoU > 0.5).
+
+    Raises:
+        InputError: If a lesion is claimed by no kind.
+    """
+    rows = []
+    for kind in FINDING_KINDS:
+        stated = [f for f in findings if f.kind == kind]
+        true = [t for t in lesions if claim(t.kind) == kind]
+        hits = find_targets([_boxes(f.box for f in stated)], [_boxes(t.box for t in true)])
+        rows.append(
+            {
+                "part": part,
+                "scan": scan,
+                "stage": stage,
+                "kind": kind,
+                "named": _joined(f.quadrants for f in stated),
+                "true": _joined(t.quadrants for t in true),
+                "boxes_stated": len(stated),
+                "boxes_true": len(true),
+                "boxes_found": int(hits.found.sum()),
+            }
+        )
+    return rows
+
+
+def read_rows(predictions: Path | pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `score_scan`, from a CSV file if a path is given.
+
+    Raises:
+        InputError: If there is no row.
+    """
+    if not isinstance(predictions, pd.DataFrame):
+        predictions = pd.read_csv(predictions, keep_default_na=False)
+    if predictions.empty:
+        raise InputError("there is no scan to score")
+    return predictions
+
+
+def ceiling(predictions: Path | pd.DataFrame) -> dict[str, float]:
     """Score what tables state against what is there.
 
     Args:
-        findings: One sequence a scan.
-        truth: One sequence a scan, in the same order.
+        predictions: The rows of `score_scan`, or the CSV file that holds them.
 
     Returns:
-        ``quadrants``: agreement on which quadrants hold any abnormality; ``kinds``: on (kind, quadrant)
-        pairs; ``boxes``: recall of true boxes at IoU > 0.5 by boxes of the claiming kind; ``by_kind``: the
-        same two for each kind. NaN becomes None.
+        Flat numbers, ``<part>/<scope>/<score>``. Scopes: ``any`` (which quadrants hold any abnormality),
+        ``kinds`` ((kind, quadrant) pairs) and each kind. Scores: ``precision``, ``recall`` and ``f1`` of
+        quadrants, ``naive_f1`` for naming every quadrant of every scan, ``naive_staged_f1`` for naming every
+        quadrant of the scans that are not healthy, ``box_recall`` at IoU > 0.5 and ``boxes``, the number of
+        true boxes. What is undefined is left out.
 
     Raises:
-        InputError: If the numbers of scans differ, or a lesion is claimed by no kind.
+        InputError: If there is no row.
     """
-    if len(findings) != len(truth):
-        raise InputError(f"findings of {len(findings)} scans for the truth of {len(truth)}")
-    stated = [{(f.kind, q) for f in scan for q in f.quadrants} for scan in findings]
-    true = [{(claim(t.kind), q) for t in scan for q in t.quadrants} for scan in truth]
-    by_kind, hits, targets = {}, 0, 0
-    for kind in FINDING_KINDS:
-        found = find_targets(
-            [_boxes(f.box for f in scan if f.kind == kind) for scan in findings],
-            [_boxes(t.box for t in scan if claim(t.kind) == kind) for scan in truth],
-        )
-        hits, targets = hits + int(found.found.sum()), targets + len(found.found)
-        pairs = [[{cell for cell in scan if cell[0] == kind} for scan in side] for side in (stated, true)]
-        by_kind[kind] = {
-            "quadrants": _score(set_f1(*pairs)),
-            "boxes": _boxed(found.found.sum(), len(found.found)),
-        }
-    anywhere = [[{q for _, q in scan} for scan in side] for side in (stated, true)]
+    scores: dict[str, float] = {}
+    for part, rows in read_rows(predictions).groupby("part", sort=True):
+        scopes = {"any": rows, "kinds": rows} | dict(iter(rows.groupby("kind", sort=True)))
+        scores[f"{part}/scans"] = rows["scan"].nunique()
+        for scope, members in scopes.items():
+            for name, value in _scored(members, with_kind=scope != "any").items():
+                if not math.isnan(value):
+                    scores[f"{part}/{scope}/{name}"] = round(value, 4)
+    return scores
+
+
+def _scored(rows: pd.DataFrame, with_kind: bool) -> dict[str, float]:
+    """Return the scores of one scope; places count with their kind, or whatever the kind."""
+    sides: dict[str, dict[str, set[tuple[str, str]]]] = {
+        name: {} for name in ("named", "true", "naive", "staged")
+    }
+    for row in rows.itertuples():
+        kind = row.kind if with_kind else ""
+        every = QUADRANTS if row.stage != "healthy" else ()
+        places = (row.named.split(), row.true.split(), QUADRANTS, every)
+        for side, quadrants in zip(sides.values(), places, strict=True):
+            side.setdefault(row.scan, set()).update((kind, q) for q in quadrants)
+    named, true, naive, staged = (list(side.values()) for side in sides.values())
+    score = set_f1(named, true)
+    found, boxes = int(rows["boxes_found"].sum()), int(rows["boxes_true"].sum())
     return {
-        "scans": len(truth),
-        "quadrants": _score(set_f1(*anywhere)),
-        "kinds": _score(set_f1(stated, true)),
-        "boxes": _boxed(hits, targets),
-        "by_kind": by_kind,
+        "precision": score.precision,
+        "recall": score.recall,
+        "f1": score.f1,
+        "naive_f1": set_f1(naive, true).f1,
+        "naive_staged_f1": set_f1(staged, true).f1,
+        "box_recall": found / boxes if boxes else math.nan,
+        "boxes": boxes,
     }
 
 
@@ -140,10 +206,6 @@ def _boxes(boxes: Iterable[Sequence[float]]) -> np.ndarray:
     return np.array(list(boxes), float).reshape(-1, 4)
 
 
-def _boxed(hits: int, targets: int) -> dict[str, Any]:
-    return {"recall": round(float(hits / targets), 4) if targets else None, "targets": targets}
-
-
-def _score(score: SetScore) -> dict[str, float | int | None]:
-    values: Mapping[str, float] = vars(score)
-    return {name: None if math.isnan(v) else round(v, 4) for name, v in values.items()}
+def _joined(quadrants: Iterable[Sequence[str]]) -> str:
+    named = {name for names in quadrants for name in names}
+    return " ".join(name for name in QUADRANTS if name in named)

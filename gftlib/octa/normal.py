@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,24 @@ ALARMS: dict[FindingKind, float] = {
 }
 """Nodes of one healthy scan that exceed each limit, on average. A scan has one FAZ but thousands of vessel
 segments, and the two scores that look at a neighbourhood raise several segments at once."""
+
+
+class HealthyScan(NamedTuple):
+    """What one healthy scan adds: (3, F) counts, sums and squares of features, scores, densities."""
+
+    sums: dict[str, np.ndarray]
+    scores: dict[FindingKind, np.ndarray]
+    density: np.ndarray
+
+
+def measure(graph: OctaGraph) -> HealthyScan:
+    """Measure one healthy graph, so that many can be measured at once."""
+    sums = {}
+    for kind in FEATURES:
+        values = getattr(graph, kind).astype(float)
+        values = np.where(np.isfinite(values), values, np.nan)
+        sums[kind] = np.array([np.isfinite(values).sum(0), np.nansum(values, 0), np.nansum(values**2, 0)])
+    return HealthyScan(sums, signs(graph), vessel_density(graph))
 
 
 @dataclass(frozen=True)
@@ -61,19 +79,24 @@ class HealthyReference:
         Raises:
             InputError: If there are fewer than two graphs, or a number of alarms is missing or negative.
         """
+        return cls.of(map(measure, graphs), alarms)
+
+    @classmethod
+    def of(
+        cls, measured: Iterable[HealthyScan], alarms: Mapping[FindingKind, float] = ALARMS
+    ) -> HealthyReference:
+        """Put together what `measure` found in each healthy scan; other arguments and errors as `fit`."""
         if set(alarms) != set(FINDING_KINDS) or min(alarms.values()) < 0:
             raise InputError(f"give a number of alarms >= 0 for each of {FINDING_KINDS}, got {dict(alarms)}")
         sums = {kind: np.zeros((3, len(infos))) for kind, infos in FEATURES.items()}
         scores: dict[FindingKind, list[np.ndarray]] = {kind: [] for kind in FINDING_KINDS}
         densities = []
-        for graph in graphs:
+        for scan in measured:
             for kind, total in sums.items():
-                values = getattr(graph, kind).astype(float)
-                values = np.where(np.isfinite(values), values, np.nan)
-                total += [np.isfinite(values).sum(0), np.nansum(values, 0), np.nansum(values**2, 0)]
-            for kind, score in signs(graph).items():
+                total += scan.sums[kind]
+            for kind, score in scan.scores.items():
                 scores[kind].append(score)
-            densities.append(vessel_density(graph))
+            densities.append(scan.density)
         if len(densities) < 2:
             raise InputError("a healthy reference needs at least two healthy scans of the training fold")
         mean, std = {}, {}
