@@ -1,0 +1,170 @@
+"""Scans with exact vessel labels to train the segmentation network on, drawn from phantoms alone.
+
+What makes a network that has only seen phantoms useful on scans of real devices is that the training scans
+vary far more than the phantoms do (domain randomisation): beds at several magnifications laid over each
+other, calibre, brightness, missing vessels, and the whole range of looks round the generator's two devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gftlib.phantoms.kernels import draw_light, draw_mask
+from gftlib.phantoms.octa_config import SCAN_SIZE, SIZE, Look
+from gftlib.phantoms.octa_rendering import render
+from gftlib.phantoms.planar import CAPILLARY, TUFT
+from gftlib.phantoms.strokes import SOFT_WALL
+from gftlib.phantoms.truth import VesselGraph
+
+LOOKS = {
+    "psf": (0.3, 1.0),
+    "speckle": (0.10, 0.55),
+    "grain": (0.30, 0.80),
+    "haze": (0.02, 0.25),
+    "texture": (0.02, 0.30),
+    "projection": (0.0, 0.20),
+    "floor": (0.01, 0.08),
+    "contrast": (0.9, 2.5),
+    "gamma": (0.7, 1.5),
+    "vignette": (0.0, 0.5),
+    "line_jitter": (0.0, 0.08),
+    "motion_rate": (0.0, 3.0),
+    "shadow_rate": (0.0, 1.0),
+}
+"""Range of each setting of :class:`gftlib.phantoms.octa_config.Look`; both devices lie inside."""
+
+LAYERS = (0.5, 0.35, 0.15)
+"""How often a scan shows one, two or three beds over each other: deep slabs are projections of several."""
+
+ZOOM = ((0.8, 1.3), (0.35, 1.0), (0.35, 0.6))
+"""Range of the magnification of the first, second and third bed."""
+
+FINE_ALONE = 0.25
+"""How often the first bed is as fine as the second: then no vessel is as wide as a phantom's."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One bed as it is drawn.
+
+    Attributes:
+        pieces: (p, 6) straight strokes as for :func:`gftlib.phantoms.kernels.draw_mask`.
+        light: (p,) float32 brightness of each.
+        large: (p,) whether it belongs to an arteriole, a venule or a shunt.
+    """
+
+    pieces: np.ndarray
+    light: np.ndarray
+    large: np.ndarray
+
+
+def random_look(rng: np.random.Generator) -> Look:
+    """Draw a device from :data:`LOOKS`, every setting on its own."""
+    return Look(**{name: float(rng.uniform(*limits)) for name, limits in LOOKS.items()})
+
+
+def draw_pair(graphs: Sequence[VesselGraph], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw one training scan.
+
+    Args:
+        graphs: Vessel graphs of phantoms to choose beds from.
+        rng: Random generator of this scan.
+
+    Returns:
+        (304, 304) uint8 scan and its (1216, 1216) bool label.
+    """
+    count = 1 + int(rng.choice(len(LAYERS), p=LAYERS))
+    first = 1 if rng.random() < FINE_ALONE else 0
+    hole = (rng.uniform(0.2, 0.8, 2) * SIZE, rng.uniform(80, 220))
+    beds = [
+        _layer(graphs[rng.integers(len(graphs))], ZOOM[max(first, k)], count > 1, hole, rng)
+        for k in range(count)
+    ]
+    axis = np.arange(float(SIZE))
+    label, large = np.zeros((SIZE, SIZE), np.uint8), np.zeros((SIZE, SIZE), np.uint8)
+    light = np.zeros((SIZE, SIZE), np.float32)
+    for bed in beds:
+        draw_mask(bed.pieces, axis, label)
+        draw_mask(bed.pieces[bed.large], axis, large)
+        draw_light(bed.pieces, axis, bed.light, SOFT_WALL, light)
+    return render(light, label, large, random_look(rng), rng), label > 0
+
+
+def _layer(
+    graph: VesselGraph,
+    zoom: tuple[float, float],
+    several: bool,
+    hole: tuple[np.ndarray, float],
+    rng: np.random.Generator,
+) -> Layer:
+    """Turn, magnify and thin out one bed; where several are laid over each other a common FAZ stays free."""
+    owner = np.repeat(np.arange(len(graph.ends)), np.diff(graph.offsets))
+    scale = rng.uniform(*zoom)
+    points, copies = _tiled(graph.points, scale, rng)
+    radius = scale * rng.uniform(0.75, 1.2) * graph.radius
+    chosen = _kept(graph, rng)
+    light = _light(graph, rng)
+    inside = owner[1:] == owner[:-1]
+    pieces, lights, larges = [], [], []
+    thin = np.isin(graph.kind, (CAPILLARY, TUFT))
+    for copy in range(copies):
+        place = points[copy]
+        near = (np.abs(place - SIZE / 2) < SIZE / 2 + 40).all(axis=1)
+        if several:
+            centre, reach = hole
+            near &= np.linalg.norm(place - centre, axis=1) > reach
+        a = np.flatnonzero(inside & near[1:] & near[:-1] & chosen[owner[:-1]])
+        step = np.column_stack([place[a], place[a + 1] - place[a], radius[a], radius[a + 1] - radius[a]])
+        pieces.append(step)
+        lights.append(light[owner[a]])
+        larges.append(~thin[owner[a]])
+    return Layer(np.vstack(pieces), np.concatenate(lights).astype(np.float32), np.concatenate(larges))
+
+
+def _tiled(points: np.ndarray, scale: float, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """Return copies of a bed, mirrored at its frame until they fill the field at any angle: (c, k, 2)."""
+    far = int(np.ceil((SIZE * 0.72 / scale - SIZE / 2) / SIZE))
+    tiles = [(i, j) for i in range(-far, far + 1) for j in range(-far, far + 1)]
+    mirrored = {0: points, 1: SIZE - 1 - points}
+    placed = np.stack(
+        [np.stack([mirrored[i % 2][:, 0] + i * SIZE, mirrored[j % 2][:, 1] + j * SIZE], 1) for i, j in tiles]
+    )
+    angle, flip = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return (placed - SIZE / 2) @ (turn * [1.0, flip]) + SIZE / 2, len(tiles)
+
+
+def _kept(graph: VesselGraph, rng: np.random.Generator) -> np.ndarray:
+    """Return which (E,) segments are drawn: sometimes all, sometimes only part of the capillaries."""
+    share = 1.0 if rng.random() < 0.5 else rng.uniform(0.25, 1.0)
+    return (graph.kind != CAPILLARY) | (rng.random(len(graph.ends)) < share)
+
+
+def _light(graph: VesselGraph, rng: np.random.Generator) -> np.ndarray:
+    """Return the (E,) brightness of each segment: it grows with calibre by a random power, and scatters."""
+    calibre = np.add.reduceat(graph.radius, graph.offsets[:-1]) / np.diff(graph.offsets) / 3.1
+    level = rng.uniform(0.15, 0.5) * calibre ** rng.uniform(0.2, 1.1)
+    scatter = np.where(graph.kind == CAPILLARY, rng.uniform(0.1, 0.4), rng.uniform(0.03, 0.12))
+    return np.clip(level * np.exp(rng.normal(0, scatter)), 0.08, 0.95)
+
+
+def draw_pairs(graphs: Sequence[VesselGraph], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a set of training scans.
+
+    Args:
+        graphs: Vessel graphs of phantoms.
+        count: Number of scans.
+        seed: The same seed and graphs give the same bytes.
+
+    Returns:
+        (count, 304, 304) uint8 scans and (count, 1216, 152) uint8 labels, eight pixels of a row to a byte.
+    """
+    scans = np.empty((count, SCAN_SIZE, SCAN_SIZE), np.uint8)
+    labels = np.empty((count, SIZE, SIZE // 8), np.uint8)
+    for k in range(count):
+        scan, label = draw_pair(graphs, np.random.default_rng([seed, k]))
+        scans[k], labels[k] = scan, np.packbits(label, axis=1)
+    return scans, labels
