@@ -23,6 +23,7 @@ from gftlib.errors import InputError
 from gftlib.metrics.grounding import find_targets, set_f1
 from gftlib.octa.findings import Finding
 from gftlib.octa.signs import FINDING_KINDS, FindingKind
+from gftlib.octa.table_rows import FazRow
 
 CLAIMS: dict[FindingKind, frozenset[str]] = {
     "non-perfusion": frozenset({"capillary non-perfusion"}),
@@ -62,8 +63,17 @@ def claim(kind: str) -> FindingKind:
     raise InputError(f"no finding claims a lesion of kind {kind!r}; known: {', '.join(known)}")
 
 
+FAZ = "FAZ"
+"""Rows of this kind tell of the FAZ itself, a landmark and no abnormality."""
+
+
 def score_scan(
-    scan: str, part: str, stage: str, findings: Sequence[Finding], lesions: Sequence[TrueLesion]
+    scan: str,
+    part: str,
+    stage: str,
+    findings: Sequence[Finding],
+    lesions: Sequence[TrueLesion],
+    faz: tuple[FazRow | None, TrueLesion] | None = None,
 ) -> list[dict[str, Any]]:
     """Put what a table states about one scan beside what is there.
 
@@ -73,18 +83,24 @@ def score_scan(
         stage: Its true stage.
         findings: Of its table.
         lesions: The truth.
+        faz: What the table says of the FAZ, and where it is; None leaves it out.
 
     Returns:
-        One row for each kind of finding: the quadrants named and the true ones, the numbers of boxes stated
-        and true, and how many of the true ones a stated box of that kind finds (IoU > 0.5).
+        One row for each kind of finding, and one for the FAZ: the quadrants named and the true ones, the
+        numbers of boxes stated and true, and how many of the true ones a stated box of that kind finds
+        (IoU > 0.5).
 
     Raises:
         InputError: If a lesion is claimed by no kind.
     """
+    sides = {
+        str(kind): ([f for f in findings if f.kind == kind], [t for t in lesions if claim(t.kind) == kind])
+        for kind in FINDING_KINDS
+    }
+    if faz is not None:
+        sides[FAZ] = ([faz[0]] if faz[0] is not None else [], [faz[1]])
     rows = []
-    for kind in FINDING_KINDS:
-        stated = [f for f in findings if f.kind == kind]
-        true = [t for t in lesions if claim(t.kind) == kind]
+    for kind, (stated, true) in sides.items():
         hits = find_targets([_boxes(f.box for f in stated)], [_boxes(t.box for t in true)])
         rows.append(
             {
@@ -123,17 +139,18 @@ def ceiling(predictions: Path | pd.DataFrame) -> dict[str, float]:
 
     Returns:
         Flat numbers, ``<part>/<scope>/<score>``. Scopes: ``any`` (which quadrants hold any abnormality),
-        ``kinds`` ((kind, quadrant) pairs) and each kind. Scores: ``precision``, ``recall`` and ``f1`` of
-        quadrants, ``naive_f1`` for naming every quadrant of every scan, ``naive_staged_f1`` for naming every
-        quadrant of the scans that are not healthy, ``box_recall`` at IoU > 0.5 and ``boxes``, the number of
-        true boxes. What is undefined is left out.
+        ``kinds`` ((kind, quadrant) pairs), each kind, and ``FAZ``, the landmark. Scores: ``precision``,
+        ``recall`` and ``f1`` of quadrants, ``naive_f1`` for naming every quadrant of every scan,
+        ``naive_staged_f1`` for naming every quadrant of the scans that are not healthy, ``box_recall`` at
+        IoU > 0.5 and ``boxes``, the number of true boxes. What is undefined is left out.
 
     Raises:
         InputError: If there is no row.
     """
     scores: dict[str, float] = {}
     for part, rows in read_rows(predictions).groupby("part", sort=True):
-        scopes = {"any": rows, "kinds": rows} | dict(iter(rows.groupby("kind", sort=True)))
+        abnormal = rows[rows["kind"] != FAZ]
+        scopes = {"any": abnormal, "kinds": abnormal} | dict(iter(rows.groupby("kind", sort=True)))
         scores[f"{part}/scans"] = rows["scan"].nunique()
         for scope, members in scopes.items():
             for name, value in _scored(members, with_kind=scope != "any").items():

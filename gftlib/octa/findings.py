@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.ndimage import distance_transform_edt, find_objects
+from scipy.ndimage import find_objects
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -27,8 +27,6 @@ TOGETHER_MM = 0.1
 """Vessel segments whose middles are this close, and areas with one vessel between them, lie together."""
 MARKED = 1.5
 """A finding is marked, not mild, where its sign is this multiple of the limit."""
-OPENED = 0.5
-"""Arms of an area narrower than this part of its widest place are left out of its pixels and box."""
 MOST = 8
 """Findings of one kind in a scan; the strongest are kept."""
 
@@ -125,15 +123,8 @@ def _pixels(
         window = boxes[label - 1]
         corner = np.array([side.start for side in window])
         region = graph.labels[window] == label
-        parts.append(np.argwhere(_body(region) if carrier == "ica" else region) + corner)
+        parts.append(np.argwhere(region) + corner)
     return np.concatenate(parts), 0.0
-
-
-def _body(region: np.ndarray) -> np.ndarray:
-    """Return a region without its arms: its morphological opening by a disc of half its inscribed radius."""
-    depth = distance_transform_edt(np.pad(region, 1))
-    radius = OPENED * depth.max()
-    return (distance_transform_edt(depth <= radius) <= radius)[1:-1, 1:-1] & region
 
 
 def _groups(graph: OctaGraph, carrier: str, rows: np.ndarray) -> list[np.ndarray]:

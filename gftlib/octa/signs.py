@@ -2,7 +2,7 @@
 
 The scores are definitions that need the graph and no lesion; what is too much of one is decided by
 `gftlib.octa.normal` from healthy training scans alone. Among several definitions of each sign, and of the
-boxes of areas, and for the alarm rates of `gftlib.octa.normal`, the choice was made on 54 phantoms of the
+pixels of areas, and for the alarm rates of `gftlib.octa.normal`, the choice was made on 54 phantoms of the
 training splits with their truth at hand, so agreement with the truth has to be measured on other scans.
 """
 

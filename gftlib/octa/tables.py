@@ -36,7 +36,7 @@ from gftlib.octa.table_rows import (
     write_tables,
 )
 
-__all__ = ["STAGES", "ScanTable", "make_table", "read_tables", "write_tables"]
+__all__ = ["STAGES", "ScanTable", "faz_row", "make_table", "read_tables", "write_tables"]
 
 AREA, SHAPE, OUTLINE = (FAZ_FEATURES.index(name) for name in ("area", "eccentricity", "solidity"))
 
@@ -76,7 +76,7 @@ def make_table(
         probabilities={name: round(p, 6) for name, p in zip(STAGES, odds, strict=True)},
         field_mm=graph.field_mm,
         quadrants=_quadrant_rows(graph, reference),
-        faz=_faz_row(graph, reference),
+        faz=faz_row(graph, reference),
         nodes=tuple(
             NodeRow(
                 id=f"{row.kind}-{row.index}",
@@ -129,7 +129,8 @@ def _quadrant_rows(graph: OctaGraph, reference: HealthyReference) -> dict[Quadra
     }
 
 
-def _faz_row(graph: OctaGraph, reference: HealthyReference) -> FazRow | None:
+def faz_row(graph: OctaGraph, reference: HealthyReference) -> FazRow | None:
+    """Return what a table says of the FAZ, or None if the graph has none."""
     if not len(graph.faz):
         return None
     z = reference.z("faz", graph.faz.astype(float))[0]
