@@ -14,6 +14,8 @@ LOGS = f"logs/{PROFILE}"
 # The records a notebook waits for, besides its own sources.
 UPSTREAM = {
     "01_graph_construction": ["cohorts/octa/cohort.json"],
+    "02_staging": ["01_graph_construction/record.json"],
+    "03_attribution": ["02_staging/record.json"],
 }
 PROSE = sorted(
     str(path)

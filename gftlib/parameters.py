@@ -22,7 +22,7 @@ class Parameters(Strict):
 
     notebook: ClassVar[str]
     sections: ClassVar[tuple[str, ...]]  # of the profile, that the notebook's results depend on
-    # Key in results.json, and the function that makes its value from predictions.csv.
+    # Key in results.json, and the function that makes its value from its one file predictions.*.
     headline: ClassVar[tuple[str, str]]
 
     profile: Literal["smoke", "phantom", "paper"]
@@ -71,4 +71,38 @@ class GraphConstruction(Parameters):
     workers: int = Field(ge=1, description="processes at work at once")
 
 
-NOTEBOOKS: dict[str, type[Parameters]] = {cls.notebook: cls for cls in (GraphConstruction,)}
+class StagingParameters(Parameters):
+    """Parameters of chapter 2."""
+
+    notebook: ClassVar[str] = "02_staging"
+    sections: ClassVar[tuple[str, ...]] = ("octa", "graph", "staging")
+    headline: ClassVar[tuple[str, str]] = ("balanced_accuracy", "gftlib.octa.staging_study:headline")
+
+    workers: int = Field(ge=1, description="processes at work at once")
+
+
+class AttributionParameters(Parameters):
+    """Parameters of chapter 3."""
+
+    notebook: ClassVar[str] = "03_attribution"
+    sections: ClassVar[tuple[str, ...]] = ("octa", "graph", "staging", "attribution")
+    headline: ClassVar[tuple[str, str]] = ("lesions", "gftlib.octa.attribution_study:headline")
+
+    workers: int = Field(ge=1, description="processes at work at once")
+
+
+class ScaleParameters(Parameters):
+    """Parameters of chapter 7."""
+
+    notebook: ClassVar[str] = "07_scale"
+    sections: ClassVar[tuple[str, ...]] = ("skin", "chest", "scale")
+    headline: ClassVar[tuple[str, str]] = ("protocol", "gftlib.scale.predictions:summarise")
+
+    use_case: Literal["both", "monet", "medclip"] = Field(description="both, or one of them")
+    workers: int = Field(ge=1, description="processes at work at once, one a use case")
+
+
+NOTEBOOKS: dict[str, type[Parameters]] = {
+    cls.notebook: cls
+    for cls in (GraphConstruction, StagingParameters, AttributionParameters, ScaleParameters)
+}

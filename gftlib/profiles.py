@@ -10,7 +10,17 @@ from pydantic import Field
 
 from gftlib import paths
 from gftlib.errors import InputError, MissingError, did_you_mean
-from gftlib.sections import GraphSettings, OctaCohort, Strict
+from gftlib.sections import (
+    AttributionSettings,
+    ChestSettings,
+    DialogueSettings,
+    GraphSettings,
+    OctaCohort,
+    ScaleSettings,
+    SkinSettings,
+    Staging,
+    Strict,
+)
 
 PROFILES = ("smoke", "phantom", "paper")
 
@@ -22,6 +32,12 @@ class Profile(Strict):
     seed: int = Field(ge=0)
     octa: OctaCohort
     graph: GraphSettings
+    skin: SkinSettings
+    chest: ChestSettings
+    scale: ScaleSettings
+    staging: Staging
+    attribution: AttributionSettings
+    dialogue: DialogueSettings
 
 
 def profile_path(name: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -66,3 +66,110 @@ class GraphSettings(Strict):
     min_hole_px: int = Field(ge=0, description="background patches of at most so many pixels are filled")
     min_faz_mm: float = Field(gt=0, description="smallest inscribed radius of an FAZ, mm")
     faz_rule: Literal["inscribed", "centre"] = Field(description="'centre' is the public code's rule")
+
+
+class Staging(Strict):
+    """Chapter 2: staging by graph network and baselines (GFT, sections 2.2 and 4.1)."""
+
+    presets: list[Literal["split2", "split3", "split5"]] = Field(
+        min_length=1, description="candidates of the graph network; every method gets as many settings"
+    )
+    seeds: int = Field(ge=1, description="seeds of the graph network and of the classical methods")
+    folds: list[int] = Field(min_length=1, description="folds, named by the split that validates, 1 to 5")
+    epochs: int = Field(ge=1, description="most epochs of the graph network")
+    resnet_epochs: int = Field(ge=0, description="epochs of ResNet-18; 0 leaves it out")
+    resnet_size: int = Field(ge=32, description="side of the images that ResNet-18 sees, px")
+    resnet_seeds: int = Field(ge=1, description="seeds of ResNet-18")
+    shifted: int = Field(ge=0, description="unseen scans judged again with found masks and by another device")
+    segmentation: Literal["classical", "learned"] = Field(description="what finds masks that are not given")
+    octa500: str = Field(description="folder of OCTA-500, ${NAME} from the environment; empty: left out")
+    device: str = Field(description="where networks are trained: cpu, cuda")
+
+
+class SkinSettings(Strict):
+    """Chapter 7, first use case: dermoscopy with MONET (SCALE, section 2.3.1)."""
+
+    source: Literal["phantom", "folder"] = Field(description="phantoms made here, or a folder of Derm7pt")
+    samples: int = Field(ge=60, description="number of phantoms (Derm7pt: 1011)")
+    path: str = Field(description="folder of Derm7pt; ${NAME} is read from the environment")
+    encoder: str = Field(description="folder, file or hub id of MONET; empty: the embedded encoder")
+
+
+class ChestSettings(Strict):
+    """Chapter 7, second use case: radiographs with MedCLIP (SCALE, section 2.3.1)."""
+
+    source: Literal["phantom", "folder"] = Field(description="phantoms made here, or a folder of PadChest-GR")
+    samples: int = Field(ge=60, description="number of phantoms (SCALE: 748)")
+    path: str = Field(description="folder of PadChest-GR; ${NAME} is read from the environment")
+    encoder: str = Field(description="folder or file of MedCLIP; empty: the embedded encoder")
+    views: int = Field(ge=0, description="augmented views of each image")
+    flips: bool = Field(description="measure what mirrored views cost where left and right are the concept")
+
+
+class ScaleSettings(Strict):
+    """Chapter 7: methods and protocol (SCALE, section 2.3)."""
+
+    clip: str = Field(description="folder, file or hub id of CLIP; empty: the embedded encoder")
+    methods: list[str] = Field(description="lines of Figures 2 and 3, and ablations")
+    fractions: list[float] = Field(description="shares of the training data")
+    draws: int = Field(ge=1, description="stratified draws of a share")
+    full_draws: int = Field(ge=1, description="trainings on all data, which differ in the seed")
+    epochs: int = Field(ge=1, description="of adapters and probes (SCALE: 150)")
+    ablation_fractions: list[float] = Field(description="shares at which SCALE's terms are left out")
+    coop_epochs: int = Field(ge=1, description="of CoOp, whose gradients go through the text encoder")
+    coop_draws: int = Field(ge=1, description="draws of CoOp")
+    tuned_fractions: list[float] = Field(description="shares at which the encoders themselves are tuned")
+    tuned_draws: int = Field(ge=1, description="draws of that")
+    tuned_epochs: int = Field(ge=1, description="of LoRA and full fine-tuning")
+    default_draws: int = Field(ge=1, description="draws on which each declared default is measured")
+    default_fraction: float = Field(gt=0, le=1, description="share of the data on which that is done")
+
+
+class AttributionSettings(Strict):
+    """Chapter 3: integrated gradients (GFT, section 2.3) and how they are held against the lesions."""
+
+    walk: Literal["joint", "node", "edge"] = Field(description="what moves from the baseline to the graph")
+    rule: Literal["gausslegendre", "midpoint", "trapezoid"] = Field(description="quadrature over the path")
+    output: Literal["logit", "log_odds"] = Field(description="what is attributed")
+    steps: int = Field(ge=2, description="steps of the first pass")
+    stable: float = Field(ge=0, le=1, description="shared part of two rankings that ends the doubling")
+    most_steps: int = Field(ge=2, description="no pass has more steps")
+    top: int = Field(ge=1, description="nodes that a table names")
+    baseline: Literal["zero", "mean", "median", "quantile"] = Field(description="start of the path")
+    baseline_scans: int = Field(ge=1, description="training scans that a baseline other than zero is made of")
+    neighbours: int = Field(ge=1, description="training nodes near a node that make its baseline")
+    scans: int = Field(ge=1, description="unseen scans with lesions that are scored")
+    curves: int = Field(ge=1, description="of them, how many are deleted and randomised")
+
+
+class TeacherEndpoint(Strict):
+    """The hosted teacher's endpoint; its key comes from the environment alone. ``${NAME}`` is read from there."""
+
+    model: str = Field(description="name of the model at the endpoint")
+    base_url: str = Field(description="address; empty: OPENAI_BASE_URL, else OpenAI's own")
+    max_tokens: int = Field(ge=1, description="longest answer; all pairs of a scan are one answer")
+    concurrency: int = Field(ge=1, description="requests at once")
+    requests_per_minute: float = Field(ge=0, description="0: no limit of our own")
+    usd_in: float = Field(ge=0, description="US dollars per million input tokens")
+    usd_out: float = Field(ge=0, description="US dollars per million output tokens")
+    max_usd: float = Field(ge=0, description="most that may ever be spent on this record")
+    batch: bool = Field(description="ask through batch jobs: half the price, within a day")
+
+
+class DialogueSettings(Strict):
+    """Chapter 4: from explanation to words (GFT, section 2.4)."""
+
+    teacher: Literal["offline", "hosted"] = Field(description="by rule from the table, or a model")
+    splits: list[Annotated[int, Field(ge=1, le=5)]] = Field(
+        min_length=1, description="splits that are taught; split 0 never is"
+    )
+    stage_source: Literal["label", "predicted"] = Field(
+        description="the stage that the teacher is told: the label (the paper) or the network's (its code)"
+    )
+    rows: bool = Field(description="node and edge rows in the prompt (the paper) or out (its code)")
+    findings: bool = Field(description="findings by rule in the prompt; the paper leaves them to the teacher")
+    explained: bool = Field(description="stage 1 explains the key features (the paper) or is one word (its code)")
+    pairs: int = Field(ge=1, le=60, description="stage 2 pairs a scan (the paper: 30, its code: 4)")
+    top: int = Field(ge=1, description="nodes, and edges, in a table")
+    send_images: bool = Field(description="the hosted teacher sees scan and heatmap, where consent is given")
+    endpoint: TeacherEndpoint

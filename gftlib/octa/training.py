@@ -122,6 +122,7 @@ def cross_validate(
     seeds: Sequence[int] = (0, 1, 2),
     folds: Sequence[int] = (1, 2, 3, 4, 5),
     foreign: dict[str, tuple[Sequence[GraphTensors], pd.DataFrame]] | None = None,
+    normalizers: dict[str, Normalizer] | None = None,
     device: str = "cpu",
     method: str = "gnn",
     workers: int = 1,
@@ -137,6 +138,7 @@ def cross_validate(
         seeds: Seeds.
         folds: Folds, named by their validation split.
         foreign: Further cohorts to judge by name: graphs and scans.
+        normalizers: For cohorts that are not to be met with the z-score of the training fold.
         device: Where to train.
         method: The name in the predictions.
         workers: Networks trained at once, each in a process and on a thread of its own.
@@ -168,7 +170,7 @@ def cross_validate(
                 for name, rows in (("valid", fold.valid), ("test", fold.test))
             }
             for part, (judged, rows) in (parts | (foreign or {})).items():
-                values = results[kept].probabilities(judged, device=device)
+                values = results[kept].probabilities(judged, (normalizers or {}).get(part), device)
                 tables.append(prediction_rows(rows, values, method, seed, fold.number, part, kept))
     return pd.concat(tables, ignore_index=True)
 
