@@ -34,7 +34,7 @@ SCAN = GRID // FACTOR
 STRIDE = 16
 """The network halves its input four times."""
 
-FEATURES = (32, 32, 48, 64, 96, 32)
+FEATURES = (24, 24, 48, 64, 96, 24)
 """Channels of BasicUNet's five levels and of its last layer."""
 
 THRESHOLD = 0.5

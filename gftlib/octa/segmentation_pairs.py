@@ -23,11 +23,11 @@ LOOKS = {
     "psf": (0.3, 1.0),
     "speckle": (0.10, 0.55),
     "grain": (0.30, 0.80),
-    "haze": (0.02, 0.25),
+    "haze": (0.02, 0.16),
     "texture": (0.02, 0.30),
     "projection": (0.0, 0.20),
     "floor": (0.01, 0.08),
-    "contrast": (0.9, 2.5),
+    "contrast": (0.5, 1.6),
     "gamma": (0.7, 1.5),
     "vignette": (0.0, 0.5),
     "line_jitter": (0.0, 0.08),
@@ -36,7 +36,13 @@ LOOKS = {
 }
 """Range of each setting of :class:`gftlib.phantoms.octa_config.Look`; both devices lie inside."""
 
-LAYERS = (0.5, 0.35, 0.15)
+UNRESOLVED = {"texture": (0.10, 0.35), "speckle": (0.25, 0.60), "grain": (0.30, 0.60), "contrast": (0.8, 2.0)}
+"""What differs from :data:`LOOKS` where capillaries are too noisy to be traced, and not labelled."""
+
+UNTRACED = 0.35
+"""How often that is so: a fine bed shines through, but the label holds the other vessels only."""
+
+LAYERS = (0.55, 0.35, 0.10)
 """How often a scan shows one, two or three beds over each other: deep slabs are projections of several."""
 
 ZOOM = ((0.8, 1.3), (0.35, 1.0), (0.35, 0.6))
@@ -61,9 +67,10 @@ class Layer:
     large: np.ndarray
 
 
-def random_look(rng: np.random.Generator) -> Look:
-    """Draw a device from :data:`LOOKS`, every setting on its own."""
-    return Look(**{name: float(rng.uniform(*limits)) for name, limits in LOOKS.items()})
+def random_look(rng: np.random.Generator, untraced: bool = False) -> Look:
+    """Draw a device from :data:`LOOKS`, every setting on its own; with :data:`UNRESOLVED` if ``untraced``."""
+    ranges = LOOKS | UNRESOLVED if untraced else LOOKS
+    return Look(**{name: float(rng.uniform(*limits)) for name, limits in ranges.items()})
 
 
 def draw_pair(graphs: Sequence[VesselGraph], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -76,11 +83,14 @@ def draw_pair(graphs: Sequence[VesselGraph], rng: np.random.Generator) -> tuple[
     Returns:
         (304, 304) uint8 scan and its (1216, 1216) bool label.
     """
-    count = 1 + int(rng.choice(len(LAYERS), p=LAYERS))
-    first = 1 if rng.random() < FINE_ALONE else 0
+    untraced = rng.random() < UNTRACED
+    count = 1 if untraced else 1 + int(rng.choice(len(LAYERS), p=LAYERS))
+    first = 1 if not untraced and rng.random() < FINE_ALONE else 0
     hole = (rng.uniform(0.2, 0.8, 2) * SIZE, rng.uniform(80, 220))
+    several = untraced or count > 1
+    most = 0.3 if untraced else 0.8
     beds = [
-        _layer(graphs[rng.integers(len(graphs))], ZOOM[max(first, k)], count > 1, hole, rng)
+        _layer(graphs, ZOOM[max(first, k)], several, most if k or untraced else None, hole, rng)
         for k in range(count)
     ]
     axis = np.arange(float(SIZE))
@@ -89,23 +99,31 @@ def draw_pair(graphs: Sequence[VesselGraph], rng: np.random.Generator) -> tuple[
     for bed in beds:
         draw_mask(bed.pieces, axis, label)
         draw_mask(bed.pieces[bed.large], axis, large)
-        draw_light(bed.pieces, axis, bed.light, SOFT_WALL, light)
-    return render(light, label, large, random_look(rng), rng), label > 0
+        gain = np.float32(1.4 if untraced else 1.0)
+        draw_light(bed.pieces, axis, np.minimum(gain * bed.light, np.float32(0.95)), SOFT_WALL, light)
+    truth = label > 0
+    if untraced:
+        bed, dim = _layer(graphs, ZOOM[-1], True, None, hole, rng), np.float32(rng.uniform(0.7, 1.4))
+        draw_mask(bed.pieces[~bed.large], axis, label)
+        draw_light(bed.pieces[~bed.large], axis, dim * bed.light[~bed.large], SOFT_WALL, light)
+    return render(light, label, large, random_look(rng, untraced), rng), truth
 
 
 def _layer(
-    graph: VesselGraph,
+    graphs: Sequence[VesselGraph],
     zoom: tuple[float, float],
     several: bool,
+    most: float | None,
     hole: tuple[np.ndarray, float],
     rng: np.random.Generator,
 ) -> Layer:
     """Turn, magnify and thin out one bed; where several are laid over each other a common FAZ stays free."""
+    graph = graphs[rng.integers(len(graphs))]
     owner = np.repeat(np.arange(len(graph.ends)), np.diff(graph.offsets))
     scale = rng.uniform(*zoom)
     points, copies = _tiled(graph.points, scale, rng)
     radius = scale * rng.uniform(0.75, 1.2) * graph.radius
-    chosen = _kept(graph, rng)
+    chosen = _kept(graph, most, rng)
     light = _light(graph, rng)
     inside = owner[1:] == owner[:-1]
     pieces, lights, larges = [], [], []
@@ -137,16 +155,16 @@ def _tiled(points: np.ndarray, scale: float, rng: np.random.Generator) -> tuple[
     return (placed - SIZE / 2) @ (turn * [1.0, flip]) + SIZE / 2, len(tiles)
 
 
-def _kept(graph: VesselGraph, rng: np.random.Generator) -> np.ndarray:
-    """Return which (E,) segments are drawn: sometimes all, sometimes only part of the capillaries."""
-    share = 1.0 if rng.random() < 0.5 else rng.uniform(0.25, 1.0)
+def _kept(graph: VesselGraph, most: float | None, rng: np.random.Generator) -> np.ndarray:
+    """Return which (E,) segments are drawn: part of the capillaries, at most ``most`` of them if given."""
+    share = rng.uniform(0.0, most) if most else 1.0 if rng.random() < 0.5 else rng.uniform(0.25, 1.0)
     return (graph.kind != CAPILLARY) | (rng.random(len(graph.ends)) < share)
 
 
 def _light(graph: VesselGraph, rng: np.random.Generator) -> np.ndarray:
     """Return the (E,) brightness of each segment: it grows with calibre by a random power, and scatters."""
     calibre = np.add.reduceat(graph.radius, graph.offsets[:-1]) / np.diff(graph.offsets) / 3.1
-    level = rng.uniform(0.15, 0.5) * calibre ** rng.uniform(0.2, 1.1)
+    level = rng.uniform(0.18, 0.45) * calibre ** rng.uniform(0.4, 1.2)
     scatter = np.where(graph.kind == CAPILLARY, rng.uniform(0.1, 0.4), rng.uniform(0.03, 0.12))
     return np.clip(level * np.exp(rng.normal(0, scatter)), 0.08, 0.95)
 

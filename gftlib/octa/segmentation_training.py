@@ -22,12 +22,15 @@ from gftlib.errors import InputError
 from gftlib.octa.fitting import seeded
 from gftlib.octa.segmentation import evened
 from gftlib.octa.segmentation_network import FACTOR, FEATURES, STRIDE, SegmentationNet
-from gftlib.octa.segmentation_pairs import FINE_ALONE, LAYERS, LOOKS, ZOOM, draw_pairs
+from gftlib.octa.segmentation_pairs import FINE_ALONE, LAYERS, LOOKS, UNRESOLVED, UNTRACED, ZOOM, draw_pairs
 from gftlib.paths import atomic_path
 from gftlib.phantoms.octa import GENERATOR_VERSION, OctaConfig, cohort, generate
-from gftlib.phantoms.octa_config import SCAN_SIZE
+from gftlib.phantoms.octa_config import SCAN_SIZE, Anatomy
 
 logger = logging.getLogger(__name__)
+
+BEDS = (OctaConfig(), OctaConfig(anatomy=Anatomy(sprouts=0.5, pitch=32.0)))
+"""Settings of the training phantoms in turn: the experiments' own, and wider meshes with more dead ends."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ class Recipe:
 
     seed: int = 9100
     phantoms: int = 64
-    pairs: int = 640
+    pairs: int = 480
     features: tuple[int, ...] = FEATURES
-    steps: int = 2600
+    steps: int = 1600
     batch: int = 8
     patch: int = 96
     lr: float = 3e-3
@@ -74,8 +77,8 @@ class Recipe:
 
     def pairs_digest(self) -> str:
         """Return the SHA-256 of what the training scans depend on."""
-        ranges = [LOOKS, LAYERS, ZOOM, FINE_ALONE]
-        return _digest([self.seed, self.phantoms, self.pairs, ranges, OctaConfig().config_hash()])
+        ranges = [LOOKS, UNRESOLVED, UNTRACED, LAYERS, ZOOM, FINE_ALONE]
+        return _digest([self.seed, self.phantoms, self.pairs, ranges, *(bed.config_hash() for bed in BEDS)])
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ def training_pairs(recipe: Recipe, folder: Path) -> Pairs:
     """Draw the training scans, or read them if they are in the folder."""
     path = Path(folder) / f"pairs-{recipe.pairs_digest()[:12]}.npz"
     if not path.is_file():
-        graphs = [generate(spec).graph for spec in cohort(recipe.phantoms, recipe.seed)]
+        specs = cohort(recipe.phantoms, recipe.seed)
+        graphs = [generate(spec, BEDS[k % len(BEDS)]).graph for k, spec in enumerate(specs)]
         logger.info("%d phantoms drawn", len(graphs))
         scans, labels = draw_pairs(graphs, recipe.pairs, recipe.seed)
         with atomic_path(path) as temporary:
@@ -169,7 +173,7 @@ def train(recipe: Recipe, folder: Path, *, stop: int | None = None, save_every: 
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         if (step + 1) % save_every == 0 or step + 1 == last:
-            logger.info("step %d: loss %.4f", step + 1, float(loss))
+            logger.info("step %d: loss %.4f", step + 1, loss.item())
             _save(checkpoint, recipe, network, optimizer, step + 1)
     return network.eval()
 
