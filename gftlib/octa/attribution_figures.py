@@ -26,13 +26,13 @@ def lift_figure(lesions: dict[str, Any], about: str) -> Figure:
     """
     if not lesions:
         with plots.style():
-            figure, axes = plots.panels(1, 1, aspect=0.1)
+            figure, axes = plots.panels(1, 1, aspect=0.2)
             axes[0, 0].text(0, 0.5, "real scans have no exact lesions: nothing is scored")
             axes[0, 0].set_axis_off()
         return figure
     kinds = [ANY, *(kind for kind in lesions[TRAINED] if kind != ANY)]
     with plots.style():
-        figure, axes = plots.panels(1, 2, aspect=0.12 + 0.085 * len(kinds))
+        figure, axes = plots.panels(1, 2, aspect=0.45 + 0.06 * len(kinds))
         for ax, score, title in zip(axes[0], ("pointing", "auroc"), ("pointing game", "AUROC"), strict=True):
             for y, kind in enumerate(kinds):
                 ax.axhline(y, color="0.92", linewidth=1, zorder=0)
