@@ -16,6 +16,7 @@ UPSTREAM = {
     "01_graph_construction": ["cohorts/octa/cohort.json"],
     "02_staging": ["01_graph_construction/record.json"],
     "03_attribution": ["02_staging/record.json"],
+    "07_scale": [],
 }
 PROSE = sorted(
     str(path)

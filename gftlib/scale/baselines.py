@@ -40,6 +40,7 @@ class Setting:
         training: Epochs and batches.
         encoder: For CoOp and for tuning, whose gradients go through it.
         data: For tuning: the images and texts themselves.
+        coop: Epochs and batches of CoOp; None: as all.
         tuning: Epochs and batches of tuning.
         loss: Defaults of SCALE's loss.
         adapter: Defaults of the adapters.
@@ -49,6 +50,7 @@ class Setting:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     encoder: Encoder | None = None
     data: ClassConceptData | None = None
+    coop: TrainingConfig | None = None
     tuning: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=5, max_batch=32))
     loss: ScaleLossConfig = field(default_factory=ScaleLossConfig)
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
@@ -135,7 +137,9 @@ def _coop(setting: Setting, jobs: Sequence[Job]) -> list[Outputs]:
         raise InputError("CoOp needs the encoder itself: its gradients go through the text branch")
     rows, seeds = [job.rows for job in jobs], [job.seed for job in jobs]
     config = CoopConfig(**jobs[0].candidate)
-    texts = train_coop(setting.features, setting.encoder, rows, seeds, config, setting.training)
+    texts = train_coop(
+        setting.features, setting.encoder, rows, seeds, config, setting.coop or setting.training
+    )
     return coop_outputs(setting.features, texts, [job.score for job in jobs])
 
 

@@ -33,8 +33,8 @@ class Outputs:
     cls: np.ndarray
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return both tables as float16, for the disk."""
-        return {name: getattr(self, name).astype(np.float16) for name in ("combination", "cls")}
+        """Return both tables as float16 of eight significant bits, for the disk: the rest is noise."""
+        return {name: _rounded(getattr(self, name)) for name in ("combination", "cls")}
 
 
 def from_similarities(
@@ -167,6 +167,11 @@ def best_threshold(
         for t in grid
     ]
     return float(grid[int(np.argmax(scores))])
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    mantissa, exponent = np.frexp(values.astype(np.float32))
+    return np.ldexp(np.rint(mantissa * 256) / 256, exponent).astype(np.float16)
 
 
 def _row(scores: Scores, truth: np.ndarray, rank: np.ndarray) -> dict[str, float | None]:

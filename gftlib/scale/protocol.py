@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from gftlib.datasets.class_concepts import ClassConceptTask
 from gftlib.errors import InputError
 from gftlib.paths import atomic_path, read_json, write_json
 from gftlib.scale.baselines import Job, Setting, method
@@ -44,8 +45,11 @@ class ProtocolConfig:
         validation: Share of each draw held back while candidates are compared; the chosen candidate is then
             trained on the whole draw.
         seed: Of draws and trainings.
-        slow_fractions: Fractions for the methods that need the encoder itself; None: all.
-        slow_draws: Draws for them; None: all.
+        full_draws: Draws of the whole pool, which differ in the seed alone; None: ``draws``.
+        ablation_fractions: Fractions for the methods that take over another's choice; None: all.
+        coop_draws: Draws of CoOp, whose gradients go through the text encoder; None: ``draws``.
+        tuned: Fractions at which the encoders themselves are tuned; None: all.
+        tuned_draws: Draws of that; None: ``draws``.
     """
 
     methods: tuple[str, ...] = ("zero_shot", "linear_probe", "linear_probe_weighted", "scale")
@@ -53,19 +57,30 @@ class ProtocolConfig:
     draws: int = DRAWS
     validation: float = 0.25
     seed: int = 0
-    slow_fractions: tuple[float, ...] | None = None
-    slow_draws: int | None = None
+    full_draws: int | None = None
+    ablation_fractions: tuple[float, ...] | None = None
+    coop_draws: int | None = None
+    tuned: tuple[float, ...] | None = None
+    tuned_draws: int | None = None
 
     def for_method(self, name: str) -> ProtocolConfig:
         """Return the part that is run for one method."""
         own = method(name)
         if not own.trained:
             return replace(self, fractions=(0.0,), draws=1)
-        if not own.needs_encoder:
-            return self
-        fractions = self.fractions if self.slow_fractions is None else self.slow_fractions
-        draws = self.draws if self.slow_draws is None else min(self.slow_draws, self.draws)
-        return replace(self, fractions=fractions, draws=draws)
+        if own.follows is not None:
+            return replace(self, fractions=_or(self.ablation_fractions, self.fractions))
+        if name == "coop":
+            return replace(self, draws=min(_or(self.coop_draws, self.draws), self.draws))
+        if own.needs_encoder:
+            draws = min(_or(self.tuned_draws, self.draws), self.draws)
+            return replace(self, fractions=_or(self.tuned, self.fractions), draws=draws)
+        return self
+
+    def at(self, fraction: float) -> ProtocolConfig:
+        """Return the part that is run at one fraction."""
+        draws = self.draws if fraction < 1 else min(_or(self.full_draws, self.draws), self.draws)
+        return replace(self, draws=draws)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +118,7 @@ def run(setting: Setting, config: ProtocolConfig, folder: Path | str) -> list[Ce
     for name in _ordered(config.methods):
         own = config.for_method(name)
         for fraction in own.fractions:
-            cells += run_block(setting, own, name, fraction, Path(folder))
+            cells += run_block(setting, own.at(fraction), name, fraction, Path(folder))
     return cells
 
 
@@ -121,7 +136,11 @@ def run_block(
         jobs = [Job(chosen["candidate"], rows[i], test, _seed(config, i)) for i in missing]
         for i, outputs in zip(missing, method(name).train(setting, jobs), strict=True):
             details = {**chosen, "train": len(rows[i]), "test": len(test), "seed": _seed(config, i)}
-            report = _report(setting.features, test, outputs, chosen["threshold"])
+            # From what is written, so that a reader of the cell computes the very same numbers.
+            stored = Outputs(**outputs.arrays())
+            report = report_of(
+                setting.features.task, setting.features.labels[test], stored, chosen["threshold"]
+            )
             write_cell(paths[i], Cell(name, fraction, i, outputs, report, details))
         logger.info("%s at %g: %d draws computed", name, fraction, len(missing))
     return [read_cell(path) for path in paths.values()]
@@ -145,6 +164,13 @@ def choose(
     candidates = the_method.candidates(features.task.multi_label)
     if the_method.follows is not None:
         candidates = [choose(setting, config, the_method.follows, fraction, folder)["candidate"]]
+        if not features.task.multi_label:  # nothing is left to choose, not even a threshold
+            return {
+                "candidate": candidates[0],
+                "threshold": 0.5,
+                "candidates": candidates,
+                "validation_scores": [],
+            }
     split = [
         carve(features, rows, config.validation, _seed(config, i))
         for i, rows in enumerate(draws_of(features, fraction, config))
@@ -176,6 +202,25 @@ def choose(
     return choice
 
 
+def report_of(
+    task: ClassConceptTask, labels: np.ndarray, outputs: Outputs, threshold: float
+) -> dict[str, Any]:
+    """Return the metrics of a cell; for several labels also macro F1 at the threshold chosen on validation.
+
+    Args:
+        task: The task.
+        labels: The truth of the test, ``(N, H)``.
+        outputs: The scores as stored.
+        threshold: Of :func:`choose`.
+    """
+    report = evaluate(task, labels, outputs)
+    if task.multi_label:
+        tuned = evaluate(task, labels, outputs, threshold)
+        for level in LEVELS:
+            report[level]["macro_f1_tuned"] = tuned[level]["macro_f1"]
+    return report
+
+
 def cell_path(folder: Path, name: str, fraction: float, draw_index: int) -> Path:
     """Return where a cell is kept."""
     return folder / name / f"{fraction:g}-{draw_index}.safetensors"
@@ -203,7 +248,7 @@ def read_cell(path: Path) -> Cell:
     return Cell(**json.loads(meta), outputs=outputs)
 
 
-def summarize(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+def summarize(cells: Iterable[Cell]) -> list[dict[str, Any]]:
     """Return mean and standard deviation over draws: one record per method, fraction and level.
 
     "The error bars represent one standard deviation" (SCALE, Figures 2 and 3).
@@ -224,28 +269,6 @@ def summarize(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     return records
 
 
-def config_record(setting: Setting, config: ProtocolConfig) -> dict[str, Any]:
-    """Return what identifies a run, as plain values."""
-    return {
-        "protocol": asdict(config),
-        "training": asdict(setting.training),
-        "loss": asdict(setting.loss),
-        "adapter": asdict(setting.adapter),
-        "task": setting.features.task.name,
-    }
-
-
-def _report(features: Features, test: np.ndarray, outputs: Outputs, threshold: float) -> dict[str, Any]:
-    # From what is written, so that a reader of the cell computes the very same numbers.
-    stored = Outputs(**outputs.arrays())
-    report = evaluate(features.task, features.labels[test], stored)
-    if features.task.multi_label:
-        tuned = evaluate(features.task, features.labels[test], stored, threshold)
-        for level in LEVELS:
-            report[level]["macro_f1_tuned"] = tuned[level]["macro_f1"]
-    return report
-
-
 def _ordered(names: Sequence[str]) -> list[str]:
     """Put methods behind those they follow."""
     for name in names:
@@ -253,6 +276,10 @@ def _ordered(names: Sequence[str]) -> list[str]:
         if follows is not None and follows not in names:
             raise InputError(f"{name!r} takes the choice of {follows!r}, which is not among the methods")
     return sorted(names, key=lambda n: method(n).follows is not None)
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value
 
 
 def _seed(config: ProtocolConfig, draw_index: int) -> int:

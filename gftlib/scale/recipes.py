@@ -7,7 +7,8 @@ no experiment uses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -15,14 +16,15 @@ from typing import Literal
 import numpy as np
 
 from gftlib.datasets import derm7pt, padchest_locations
-from gftlib.phantoms import chest, chest_reports, patterns, skin
+from gftlib.paths import sha256
+from gftlib.phantoms import chest, chest_config, chest_reports, patterns, skin, skin_config
 from gftlib.scale import tiny
 from gftlib.scale.encoders import Encoder, Name
 from gftlib.scale.pretraining import Pair, PretrainingConfig, Source, pretrain
 
 SEED = 9000  # of the cohorts; experiments use small seeds
 CAPTIONS = 4  # per image
-COHORT = 4000  # the most domain images that a recipe may ask for
+COHORT = 2400  # the most domain images that a recipe may ask for
 
 Kind = Literal["general", "skin", "chest"]
 
@@ -42,15 +44,16 @@ class Recipe:
     start: Name | None = None
 
 
+# Sized for one core: four to six minutes each. Longer training would give better features.
 RECIPES: dict[Name, Recipe] = {
-    "clip": Recipe({"general": 3000}, PretrainingConfig()),
-    "monet": Recipe({"skin": 3000, "general": 1000}, PretrainingConfig(), "clip"),
-    "medclip": Recipe({"chest": 2500, "general": 1500}, PretrainingConfig(epochs=10)),
+    "clip": Recipe({"general": 3000}, PretrainingConfig(epochs=6)),
+    "monet": Recipe({"skin": 2400, "general": 600}, PretrainingConfig(epochs=6), "clip"),
+    "medclip": Recipe({"chest": 2000, "general": 1000}, PretrainingConfig(epochs=6)),
 }
 
 
 def make(name: Name, folder: Path | str, share: float = 1.0, epochs: int | None = None) -> Encoder:
-    """Train an embedded encoder and write it to ``folder / name``.
+    """Train an embedded encoder and write it to ``folder / name``, its recipe's digest in the header.
 
     Args:
         name: ``"clip"``, ``"monet"`` (``"clip"`` must be there) or ``"medclip"``.
@@ -58,17 +61,46 @@ def make(name: Name, folder: Path | str, share: float = 1.0, epochs: int | None 
         share: Of the pairs of the recipe.
         epochs: Instead of the recipe's.
     """
-    recipe = RECIPES[name]
+    recipe = _reduced(RECIPES[name], share, epochs)
     encoder = tiny.load(recipe.start, folder) if recipe.start else tiny.build(name, vocabulary(name), SEED)
     if recipe.start:
         encoder.transform = tiny.published_transform(name, encoder.transform.size)
-    counts = {kind: max(round(share * count), 8) for kind, count in recipe.kinds.items()}
-    sources = [Source.of_pairs(count, PAIRS[kind], encoder) for kind, count in counts.items()]
-    training = recipe.training if epochs is None else replace(recipe.training, epochs=epochs)
-    training = replace(training, batch_size=min(training.batch_size, *counts.values()))
-    pretrain(encoder, sources, training)
-    tiny.save(encoder, Path(folder) / name)
+    sources = [Source.of_pairs(count, PAIRS[kind], encoder) for kind, count in recipe.kinds.items()]
+    losses = pretrain(encoder, sources, recipe.training)
+    about = {
+        "recipe": fingerprint(recipe),
+        "seed": str(SEED),
+        "losses": json.dumps(np.round(losses, 3).tolist()),
+    }
+    tiny.save(encoder, Path(folder) / name, about)
     return encoder
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Return a digest of everything that a recipe's weights are made from, short of the code itself."""
+    parts = {
+        "recipe": asdict(recipe),
+        "start": fingerprint(RECIPES[recipe.start]) if recipe.start else None,
+        "drawing": [
+            SEED,
+            CAPTIONS,
+            COHORT,
+            skin_config.CONFIG.config_hash(),
+            chest_config.CONFIG.config_hash(),
+        ],
+        "models": [tiny.clip_config(0), tiny.medclip_config(0)],
+    }
+    return sha256(json.dumps(parts, sort_keys=True).encode())
+
+
+def _reduced(recipe: Recipe, share: float, epochs: int | None) -> Recipe:
+    counts = {kind: max(round(share * count), 8) for kind, count in recipe.kinds.items()}
+    training = recipe.training if epochs is None else replace(recipe.training, epochs=epochs)
+    return replace(
+        recipe,
+        kinds=counts,
+        training=replace(training, batch_size=min(training.batch_size, *counts.values())),
+    )
 
 
 def vocabulary(name: Name) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gftlib.scale.baselines import Candidate, Job, Setting, method
-from gftlib.scale.features import carve, draw
+from gftlib.scale.features import Features, carve, draw
 from gftlib.scale.outputs import Outputs, evaluate, summary_score
 
 
@@ -27,6 +27,7 @@ class Change:
         adapter: Fields of the adapters.
         training: Fields of the training.
         joint: The reading of the groups, see :class:`gftlib.scale.features.Features`.
+        features: Other embeddings of the same samples; None: the setting's.
     """
 
     name: str
@@ -34,6 +35,18 @@ class Change:
     adapter: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     joint: bool | None = None
+    features: Features | None = None
+
+    def is_number(self) -> bool:
+        """Whether runs with and without it can be trained side by side."""
+        values = [*self.loss.values(), *self.adapter.values()]
+        return (
+            not self.training
+            and self.joint is None
+            and self.features is None
+            and set(self.adapter) <= {"alpha"}
+            and all(isinstance(value, float) for value in values)
+        )
 
 
 def changes(multi_label: bool) -> list[Change]:
@@ -79,17 +92,21 @@ def sensitivity(
         seed: Of carving and draws.
     """
     wanted = changes(setting.features.task.multi_label) if wanted is None else wanted
-    base = _scores(setting, {}, fraction, draws, seed)
-    records = [_record("declared defaults", base, base)]
+    numbers = [change for change in wanted if change.is_number()]
+    candidates = [{}, *({**change.loss, **change.adapter} for change in numbers)]
+    base, *rest = _scores(setting, candidates, fraction, draws, seed)
+    scores = dict(zip([change.name for change in numbers], rest, strict=True))
     for change in wanted:
-        changed = replace(
-            setting,
-            features=replace(setting.features, joint=change.joint),
-            training=replace(setting.training, **change.training),
-            adapter=replace(setting.adapter, **change.adapter),
-        )
-        records.append(_record(change.name, _scores(changed, change.loss, fraction, draws, seed), base))
-    return records
+        if change.name not in scores:
+            changed = replace(
+                setting,
+                features=replace(change.features or setting.features, joint=change.joint),
+                training=replace(setting.training, **change.training),
+                adapter=replace(setting.adapter, **change.adapter),
+            )
+            (scores[change.name],) = _scores(changed, [change.loss], fraction, draws, seed)
+    records = [_record(change.name, scores[change.name], base) for change in wanted]
+    return [_record("declared defaults", base, base), *records]
 
 
 def lambda_grid(
@@ -102,16 +119,12 @@ def lambda_grid(
 ) -> list[dict[str, float]]:
     """Return validation macro F1 over lambda_1 = lambda_2 and lambda_3 = lambda_4, trained side by side."""
     grid = [(a, b) for a in supervised for b in contrastive]
-    jobs = _jobs(
-        setting,
-        [{"lambda_concept": a, "lambda_class": a, "lambda_image": b, "lambda_text": b} for a, b in grid],
-        fraction,
-        draws,
-        seed,
-    )
-    scores = _validation_scores(setting, jobs, method("scale").train(setting, jobs)).reshape(len(grid), -1)
+    candidates = [
+        {"lambda_concept": a, "lambda_class": a, "lambda_image": b, "lambda_text": b} for a, b in grid
+    ]
+    scores = _scores(setting, candidates, fraction, draws, seed)
     return [
-        {"lambda_1_2": a, "lambda_3_4": b, "macro_f1": float(s.mean()), "macro_f1_std": float(s.std(ddof=1))}
+        {"lambda_1_2": a, "lambda_3_4": b, "macro_f1": float(s.mean()), "macro_f1_std": _spread(s)}
         for (a, b), s in zip(grid, scores, strict=True)
     ]
 
@@ -156,7 +169,7 @@ def imbalance(
                     "kept": float(share),
                     "imbalance": float(np.mean(ratio)),
                     "macro_f1": float(scores.mean()),
-                    "macro_f1_std": float(scores.std(ddof=1)) if draws > 1 else 0.0,
+                    "macro_f1_std": _spread(scores),
                 }
             )
     return records
@@ -171,9 +184,13 @@ def _jobs(
     return [Job(c, r, held, seed + i) for c in candidates for i, r in enumerate(rows)]
 
 
-def _scores(setting: Setting, loss: Candidate, fraction: float, draws: int, seed: int) -> np.ndarray:
-    jobs = _jobs(setting, [loss], fraction, draws, seed)
-    return _validation_scores(setting, jobs, method("scale").train(setting, jobs))
+def _scores(
+    setting: Setting, candidates: Sequence[Candidate], fraction: float, draws: int, seed: int
+) -> np.ndarray:
+    """Return ``(candidates, draws)``, all trained side by side."""
+    jobs = _jobs(setting, candidates, fraction, draws, seed)
+    scores = _validation_scores(setting, jobs, method("scale").train(setting, jobs))
+    return scores.reshape(len(candidates), -1)
 
 
 def _validation_scores(setting: Setting, jobs: Sequence[Job], outputs: Sequence[Outputs]) -> np.ndarray:
@@ -188,10 +205,13 @@ def _validation_scores(setting: Setting, jobs: Sequence[Job], outputs: Sequence[
 
 def _record(name: str, scores: np.ndarray, base: np.ndarray) -> dict[str, Any]:
     difference = scores - base
-    spread = float(difference.std(ddof=1)) if len(difference) > 1 else 0.0
     return {
         "change": name,
         "macro_f1": float(scores.mean()),
         "difference": float(difference.mean()),
-        "difference_std": spread,
+        "difference_std": _spread(difference),
     }
+
+
+def _spread(values: np.ndarray) -> float:
+    return float(values.std(ddof=1)) if len(values) > 1 else 0.0

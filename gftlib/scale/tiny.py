@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, PreTrainedTokenizerFast, SwinConfig
@@ -117,8 +118,17 @@ def wordpiece(texts: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def save(encoder: Encoder, folder: Path | str) -> Path:
-    """Write a small encoder in the format of the published one, weights as float16."""
+def save(encoder: Encoder, folder: Path | str, about: dict[str, str] | None = None) -> Path:
+    """Write a small encoder in the format of the published one, weights as float16.
+
+    Args:
+        encoder: Made by :func:`build`.
+        folder: Gets the weights, their configuration and the tokenizer.
+        about: Kept in the header of the weights, see :func:`header`.
+
+    Raises:
+        InputError: If the encoder is none of these.
+    """
     folder = Path(folder)
     state = {n: v.detach().to(torch.float16).contiguous() for n, v in encoder.model.state_dict().items()}
     if isinstance(encoder, ClipEncoder) and isinstance(encoder.tokenizer, CompactTokenizer):
@@ -133,7 +143,7 @@ def save(encoder: Encoder, folder: Path | str) -> Path:
     else:
         raise InputError("only small encoders made by gftlib.scale.tiny.build are saved in this format")
     with atomic_path(folder / name) as temporary:
-        save_file(state, temporary)
+        save_file(state, temporary, metadata=about)
     return folder
 
 
@@ -146,6 +156,13 @@ def load(name: Name, folder: Path | str = FOLDER) -> Encoder:
     where = Path(folder) / name
     if not where.is_dir():
         raise MissingError(
-            f"no embedded encoder {name!r} under {folder}; `gftlib.scale.pretraining` makes it"
+            f"no embedded encoder {name!r} under {folder}; `gftlib.scale.recipes.make` makes it"
         )
     return load_encoder(name, where)
+
+
+def header(name: Name, folder: Path | str = FOLDER) -> dict[str, str]:
+    """Return what the header of an embedded encoder's weights says: recipe, seed, loss of each epoch."""
+    (path,) = (Path(folder) / name).glob("*.safetensors")
+    with safe_open(path, "pt") as stream:
+        return stream.metadata() or {}

@@ -73,7 +73,7 @@ def tune(
     config = config or TuningConfig()
     if not len(rows):
         raise InputError("no training samples to tune on")
-    tuned = copy.deepcopy(encoder)
+    tuned = copy.deepcopy(encoder, {id(encoder.tokenizer): encoder.tokenizer})  # large, and never changed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if config.mode == "lora":

@@ -67,7 +67,7 @@ def open_use_case(
     Args:
         name: ``"monet"`` (skin) or ``"medclip"`` (chest).
         samples: Size of the phantom cohort; without effect on real data.
-        folder: Where embeddings are kept; None: in memory.
+        folder: Where embeddings and drawn phantoms are kept; None: in memory.
         source: Folder of Derm7pt or PadChest-GR; None: phantoms.
         weights: Local folder, file or hub id of published encoders; those not named are the embedded ones.
         views: Augmented views per image; None: none for skin, four for chest, as the paper has it ("no
@@ -81,7 +81,7 @@ def open_use_case(
     """
     if name not in _PHANTOMS:
         raise InputError(f"unknown use case {name!r}{did_you_mean(name, _PHANTOMS)}")
-    data = _PHANTOMS[name](n=samples, seed=seed) if source is None else _REAL[name](source)
+    data = _PHANTOMS[name](n=samples, seed=seed, folder=folder) if source is None else _REAL[name](source)
     encoders = {which: _encoder(which, weights or {}) for which in (name, "clip")}
     views = {"monet": 0, "medclip": 4}[name] if views is None else views
     embedded = {

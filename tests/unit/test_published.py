@@ -21,7 +21,8 @@ def test_a_published_summary_follows_from_its_predictions(folder):
     result = load(folder)
     key, function = NOTEBOOKS[result.record.notebook].headline
     module, name = function.split(":")
-    summary = getattr(importlib.import_module(module), name)(folder / "predictions.csv")
+    (predictions,) = folder.glob("predictions.*")
+    summary = getattr(importlib.import_module(module), name)(predictions)
     assert summary == pytest.approx(result.results[key], rel=1e-9)
     for reason in result.record.stale():
         warnings.warn(f"{folder.parent.name}/{folder.name}: {reason}", StaleResult, stacklevel=1)
