@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gftlib.phantoms.kernels import draw_light, draw_mask
-from gftlib.phantoms.octa_config import SCAN_SIZE, SIZE, Look
+from gftlib.phantoms.octa_config import SCAN_SIZE, SIZE, Anatomy, Look
 from gftlib.phantoms.octa_rendering import render
 from gftlib.phantoms.planar import CAPILLARY, TUFT
 from gftlib.phantoms.strokes import SOFT_WALL
@@ -51,6 +51,12 @@ ZOOM = ((0.8, 1.3), (0.35, 1.0), (0.35, 0.6))
 FINE_ALONE = 0.25
 """How often the first bed is as fine as the second: then no vessel is as wide as a phantom's."""
 
+MARGIN = 40
+"""How far outside the field pieces are still drawn, mask pixels."""
+
+CAPILLARY_RADIUS = Anatomy().capillary_radius
+"""The radius that brightness is relative to, mask pixels."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -65,6 +71,38 @@ class Layer:
     pieces: np.ndarray
     light: np.ndarray
     large: np.ndarray
+
+    def part(self, chosen: np.ndarray) -> Layer:
+        """Return the layer of the chosen (p,) pieces only."""
+        return Layer(self.pieces[chosen], self.light[chosen], self.large[chosen])
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A disc without vessels, as the FAZ is: centre (row, column) and radius, mask pixels."""
+
+    centre: np.ndarray
+    radius: float
+
+    def leaves(self, points: np.ndarray) -> np.ndarray:
+        """Return which of the (k, 2) points lie outside."""
+        return np.linalg.norm(points - self.centre, axis=1) > self.radius
+
+
+class Canvas:
+    """What layers are drawn on, each array (1216, 1216): label, mask of larger vessels, brightness."""
+
+    def __init__(self) -> None:
+        """Start with nothing drawn."""
+        self.label, self.large = (np.zeros((SIZE, SIZE), np.uint8) for _ in range(2))
+        self.light = np.zeros((SIZE, SIZE), np.float32)
+
+    def draw(self, layer: Layer, light: np.ndarray) -> None:
+        """Draw a layer with a brightness (p,) for each of its pieces."""
+        axis = np.arange(float(SIZE))
+        draw_mask(layer.pieces, axis, self.label)
+        draw_mask(layer.pieces[layer.large], axis, self.large)
+        draw_light(layer.pieces, axis, light, SOFT_WALL, self.light)
 
 
 def random_look(rng: np.random.Generator, untraced: bool = False) -> Look:
@@ -83,66 +121,60 @@ def draw_pair(graphs: Sequence[VesselGraph], rng: np.random.Generator) -> tuple[
     Returns:
         (304, 304) uint8 scan and its (1216, 1216) bool label.
     """
-    untraced = rng.random() < UNTRACED
+    canvas, untraced = Canvas(), rng.random() < UNTRACED
     count = 1 if untraced else 1 + int(rng.choice(len(LAYERS), p=LAYERS))
     first = 1 if not untraced and rng.random() < FINE_ALONE else 0
-    hole = (rng.uniform(0.2, 0.8, 2) * SIZE, rng.uniform(80, 220))
-    several = untraced or count > 1
-    most = 0.3 if untraced else 0.8
-    beds = [
-        _layer(graphs, ZOOM[max(first, k)], several, most if k or untraced else None, hole, rng)
-        for k in range(count)
-    ]
-    axis = np.arange(float(SIZE))
-    label, large = np.zeros((SIZE, SIZE), np.uint8), np.zeros((SIZE, SIZE), np.uint8)
-    light = np.zeros((SIZE, SIZE), np.float32)
-    for bed in beds:
-        draw_mask(bed.pieces, axis, label)
-        draw_mask(bed.pieces[bed.large], axis, large)
+    hole = Hole(rng.uniform(0.2, 0.8, 2) * SIZE, rng.uniform(80, 220))
+    for k in range(count):
+        most = 0.3 if untraced else 0.8 if k else None
+        bed = _layer(graphs, ZOOM[max(first, k)], most, hole if untraced or count > 1 else None, rng)
         gain = np.float32(1.4 if untraced else 1.0)
-        draw_light(bed.pieces, axis, np.minimum(gain * bed.light, np.float32(0.95)), SOFT_WALL, light)
-    truth = label > 0
+        canvas.draw(bed, np.minimum(gain * bed.light, np.float32(0.95)))
+    truth = canvas.label > 0
     if untraced:
-        bed, dim = _layer(graphs, ZOOM[-1], True, None, hole, rng), np.float32(rng.uniform(0.7, 1.4))
-        draw_mask(bed.pieces[~bed.large], axis, label)
-        draw_light(bed.pieces[~bed.large], axis, dim * bed.light[~bed.large], SOFT_WALL, light)
-    return render(light, label, large, random_look(rng, untraced), rng), truth
+        bed = _layer(graphs, ZOOM[-1], None, hole, rng)
+        bed = bed.part(~bed.large)
+        canvas.draw(bed, np.float32(rng.uniform(0.7, 1.4)) * bed.light)
+    look = random_look(rng, untraced)
+    return render(canvas.light, canvas.label, canvas.large, look, rng), truth
 
 
 def _layer(
     graphs: Sequence[VesselGraph],
     zoom: tuple[float, float],
-    several: bool,
     most: float | None,
-    hole: tuple[np.ndarray, float],
+    hole: Hole | None,
     rng: np.random.Generator,
 ) -> Layer:
-    """Turn, magnify and thin out one bed; where several are laid over each other a common FAZ stays free."""
+    """Turn, magnify and thin out a bed.
+
+    Args:
+        graphs: To choose from.
+        zoom: Range of its magnification.
+        most: Largest share of its capillaries that are drawn; None leaves the choice wide.
+        hole: Stays free of vessels.
+        rng: Random generator of this scan.
+    """
     graph = graphs[rng.integers(len(graphs))]
     owner = np.repeat(np.arange(len(graph.ends)), np.diff(graph.offsets))
     scale = rng.uniform(*zoom)
-    points, copies = _tiled(graph.points, scale, rng)
+    tiles = _tiled(graph.points, scale, rng)
     radius = scale * rng.uniform(0.75, 1.2) * graph.radius
-    chosen = _kept(graph, most, rng)
-    light = _light(graph, rng)
-    inside = owner[1:] == owner[:-1]
-    pieces, lights, larges = [], [], []
-    thin = np.isin(graph.kind, (CAPILLARY, TUFT))
-    for copy in range(copies):
-        place = points[copy]
-        near = (np.abs(place - SIZE / 2) < SIZE / 2 + 40).all(axis=1)
-        if several:
-            centre, reach = hole
-            near &= np.linalg.norm(place - centre, axis=1) > reach
-        a = np.flatnonzero(inside & near[1:] & near[:-1] & chosen[owner[:-1]])
-        step = np.column_stack([place[a], place[a + 1] - place[a], radius[a], radius[a + 1] - radius[a]])
-        pieces.append(step)
-        lights.append(light[owner[a]])
-        larges.append(~thin[owner[a]])
-    return Layer(np.vstack(pieces), np.concatenate(lights).astype(np.float32), np.concatenate(larges))
+    drawn = (owner[1:] == owner[:-1]) & _kept(graph, most, rng)[owner[:-1]]
+    light = _light(graph, rng).astype(np.float32)
+    large = ~np.isin(graph.kind, (CAPILLARY, TUFT))
+    parts = []
+    for points in tiles:
+        near = (np.abs(points - SIZE / 2) < SIZE / 2 + MARGIN).all(axis=1)
+        if hole is not None:
+            near &= hole.leaves(points)
+        a = np.flatnonzero(drawn & near[1:] & near[:-1])
+        steps = points[a + 1] - points[a], radius[a], radius[a + 1] - radius[a]
+        parts.append((np.column_stack([points[a], *steps]), light[owner[a]], large[owner[a]]))
+    return Layer(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
 
-def _tiled(points: np.ndarray, scale: float, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+def _tiled(points: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:
     """Return copies of a bed, mirrored at its frame until they fill the field at any angle: (c, k, 2)."""
     far = int(np.ceil((SIZE * 0.72 / scale - SIZE / 2) / SIZE))
     tiles = [(i, j) for i in range(-far, far + 1) for j in range(-far, far + 1)]
@@ -152,7 +184,7 @@ def _tiled(points: np.ndarray, scale: float, rng: np.random.Generator) -> tuple[
     )
     angle, flip = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return (placed - SIZE / 2) @ (turn * [1.0, flip]) + SIZE / 2, len(tiles)
+    return (placed - SIZE / 2) @ (turn * [1.0, flip]) + SIZE / 2
 
 
 def _kept(graph: VesselGraph, most: float | None, rng: np.random.Generator) -> np.ndarray:
@@ -163,7 +195,8 @@ def _kept(graph: VesselGraph, most: float | None, rng: np.random.Generator) -> n
 
 def _light(graph: VesselGraph, rng: np.random.Generator) -> np.ndarray:
     """Return the (E,) brightness of each segment: it grows with calibre by a random power, and scatters."""
-    calibre = np.add.reduceat(graph.radius, graph.offsets[:-1]) / np.diff(graph.offsets) / 3.1
+    radius = np.add.reduceat(graph.radius, graph.offsets[:-1]) / np.diff(graph.offsets)
+    calibre = radius / CAPILLARY_RADIUS
     level = rng.uniform(0.18, 0.45) * calibre ** rng.uniform(0.4, 1.2)
     scatter = np.where(graph.kind == CAPILLARY, rng.uniform(0.1, 0.4), rng.uniform(0.03, 0.12))
     return np.clip(level * np.exp(rng.normal(0, scatter)), 0.08, 0.95)
