@@ -20,7 +20,7 @@ from gftlib.octa.graph import OctaGraph
 from gftlib.octa.signs import FINDING_KINDS, FindingKind, signs, vessel_density
 
 ALARMS: dict[FindingKind, float] = {
-    "non-perfusion": 0.5,
+    "non-perfusion": 1.0,
     "FAZ enlargement": 0.1,
     "dilated vessels": 1.0,
     "tortuous vessels": 2.0,

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+import edt
 import numpy as np
+from scipy.ndimage import maximum
 from scipy.spatial import cKDTree
 
 from gftlib.octa.features import ICA_FEATURES, VESSEL_FEATURES
@@ -45,17 +47,17 @@ LEAST_PX = 40
 def signs(graph: OctaGraph) -> dict[FindingKind, np.ndarray]:
     """Return finding kind -> (n,) score of each node of the type that carries it (`CARRIER`).
 
-    * non-perfusion: diameter of the circle of the area's size times its solidity, mm, so that a compact dark
-      patch counts for more than small meshes that ran together;
+    * non-perfusion: diameter of the circle of the area's size times the radius of its largest inscribed
+      circle, mm2, so that a wide dark patch counts for more than small meshes that ran together;
     * FAZ enlargement: its area, mm2;
     * dilated vessels: standard deviation of the calibre along the segment, mm (a bulge or a string of them);
     * tortuous vessels: mean turning of the larger vessels within `WINDING_MM`, radians per path pixel;
     * dense tangle: summed turning of all vessels within `TANGLE_MM`, radians.
     """
-    across, area, solidity = (ICA_FEATURES.index(n) for n in ("equivalent_diameter", "area", "solidity"))
+    across, area = (ICA_FEATURES.index(n) for n in ("equivalent_diameter", "area"))
     turned, counted = _turning(graph)
     return {
-        "non-perfusion": graph.ica[:, across].astype(float) * graph.ica[:, solidity],
+        "non-perfusion": graph.ica[:, across].astype(float) * _inscribed(graph),
         "FAZ enlargement": graph.faz[:, area].astype(float),
         "dilated vessels": _column(graph, "avgRadiusStd"),
         "tortuous vessels": _winding(graph, turned, counted),
@@ -76,6 +78,15 @@ def quadrant_areas(graph: OctaGraph) -> np.ndarray:
     upper, left = (-(-side // 2) for side in graph.shape)
     rows, columns = np.array([upper, graph.shape[0] - upper]), np.array([left, graph.shape[1] - left])
     return np.outer(rows, columns).ravel() * graph.pixel_mm**2
+
+
+def _inscribed(graph: OctaGraph) -> np.ndarray:
+    """Return (m,) the radius of the largest circle inside each area, mm."""
+    depth = edt.edt(graph.labels.astype(np.uint32), black_border=True, parallel=1)
+    regions = np.arange(1, len(graph.ica) + 1)
+    return (
+        maximum(depth, graph.labels, regions).astype(float) * graph.pixel_mm if len(regions) else np.zeros(0)
+    )
 
 
 def _column(graph: OctaGraph, name: str) -> np.ndarray:

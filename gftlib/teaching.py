@@ -1,0 +1,174 @@
+"""From the outputs of earlier chapters to tables, and from tables to their score (GFT, section 2.4).
+
+This is the only place where what students learn from meets the truth about phantoms, and it meets it to be
+scored: tables and teachers live in packages that cannot reach a phantom.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from gftlib.datasets.images import read_scan
+from gftlib.dialogue.scoring import FAZ, TrueLesion, score_scan
+from gftlib.dialogue.teacher import TeacherScan
+from gftlib.errors import InputError
+from gftlib.jobs import Progress
+from gftlib.octa.attribution_study import fitted_baseline, ig_config, staging_network
+from gftlib.octa.explaining import read_attribution
+from gftlib.octa.folds import TEST_SPLIT
+from gftlib.octa.graph_io import read_graph
+from gftlib.octa.normal import HealthyReference
+from gftlib.octa.overlays import overlay, write_overlays
+from gftlib.octa.scans import Scan, extract, open_cohort
+from gftlib.octa.staging_cohorts import stage_table
+from gftlib.octa.table_rows import STAGES, ScanTable
+from gftlib.octa.tabling import Explainer, Labelled, attribution_file, healthy_reference, state_many, tabulate
+from gftlib.octa.training import fold_folder
+from gftlib.paths import root
+from gftlib.phantoms.lesion_masks import crop_lesion
+from gftlib.profiles import Profile
+
+FOLD, SEED = 1, 0
+"""The network that explains. The split that validated it gives no healthy reference either."""
+TAUGHT, UNSEEN = "taught", "unseen"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a teacher is given, and where it came from.
+
+    Attributes:
+        scans: Scan by name, all that have a graph.
+        graphs: Graph file of each.
+        rows: scan, subject, stage and split of each.
+        reference: From the healthy scans of the training fold.
+        tables: Of the scans that are taught, by name.
+        folder: Of the chapter's results.
+    """
+
+    scans: dict[str, Scan]
+    graphs: dict[str, Path]
+    rows: pd.DataFrame
+    reference: HealthyReference
+    tables: dict[str, ScanTable]
+    folder: Path
+
+    def example(self, stage: int) -> ScanTable:
+        """Return the table of a taught scan that the network stages rightly, with the most to tell.
+
+        Raises:
+            InputError: If no scan of that stage is taught.
+        """
+        known = [table for table in self.tables.values() if table.label == STAGES[stage]]
+        if not known:
+            raise InputError(f"no taught scan is {STAGES[stage]}: teach more splits")
+        return max(known, key=lambda table: (table.predicted == table.label, len(table.findings)))
+
+    def pictures(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return a taught scan, (h, w) uint8, and the same with its heatmap, (H, W, 3) uint8."""
+        image = np.round(255 * read_scan(self.scans[name].image)).astype(np.uint8)
+        attribution = read_attribution(attribution_file(self.folder, name))
+        return image, overlay(image, read_graph(self.graphs[name]), attribution)
+
+    def pupils(self, images: bool = False, workers: int = 1) -> list[TeacherScan]:
+        """Return the tables as a teacher takes them, with scan and heatmap if these are to be sent."""
+        if not images:
+            return [TeacherScan(table, self.scans[name].image.name) for name, table in self.tables.items()]
+        overlays = write_overlays(
+            [
+                (name, self.scans[name].image, self.graphs[name], attribution_file(self.folder, name))
+                for name in self.tables
+            ],
+            self.folder / "overlays",
+            workers,
+        )
+        return [
+            TeacherScan(table, self.scans[name].image.name, self.scans[name].image, overlays[name])
+            for name, table in self.tables.items()
+        ]
+
+
+def prepare(
+    profile: Profile, folder: Path | str, workers: int = 1, progress: Progress | None = None
+) -> Lesson:
+    """Make the tables of the scans that are taught, from the graphs of chapter 1 and a network of chapter 2.
+
+    Args:
+        profile: Its sections ``octa``, ``graph``, ``attribution`` and ``dialogue`` are used.
+        folder: Of the chapter's results; a second call makes only what is missing there.
+        workers: Processes.
+        progress: Called with (done, total) after each table made now.
+
+    Raises:
+        MissingError: If chapter 2 has not been run for the profile.
+        InputError: If the training fold has fewer than two healthy scans.
+    """
+    runs, settings = root() / "runs" / profile.name, profile.dialogue
+    cohort = open_cohort(profile)
+    batch = extract(cohort, runs / "01_graph_construction" / "graphs", workers, **profile.graph.model_dump())
+    there = [scan for scan in cohort if scan.name in batch.graphs]
+    rows = stage_table(there)
+    healthy = rows[(rows["stage"] == 0) & ~rows["split"].isin([TEST_SPLIT, FOLD])]
+    reference = healthy_reference([batch.graphs[name] for name in healthy["scan"]], workers)
+    network = staging_network(profile, FOLD, SEED)
+    baseline = fitted_baseline(profile.attribution, network, there, batch.graphs)
+    weights = fold_folder(runs / "02_staging" / "gnn", SEED, FOLD) / "model.safetensors"
+    explainer = Explainer(weights, ig_config(profile.attribution), baseline)
+    taught = rows[rows["split"].isin(settings.splits)]
+    labelled = [
+        Labelled(row.scan, batch.graphs[row.scan], int(row.stage)) for row in taught.itertuples(index=False)
+    ]
+    tables = tabulate(
+        labelled, reference, explainer, folder, top=settings.top, workers=workers, progress=progress
+    )
+    return Lesson(
+        {scan.name: scan for scan in there},
+        {scan.name: batch.graphs[scan.name] for scan in there},
+        rows,
+        reference,
+        {table.scan: table for table in tables},
+        Path(folder),
+    )
+
+
+def true_lesions(scan: Scan) -> list[TrueLesion]:
+    """Return the lesions of a phantom.
+
+    Raises:
+        InputError: If the scan is a real one.
+    """
+    return [TrueLesion(one.kind, one.quadrants, one.box) for one in scan.phantom().lesions]
+
+
+def true_faz(scan: Scan) -> TrueLesion:
+    """Return where the FAZ of a phantom is; errors as `true_lesions`."""
+    (zone,) = crop_lesion(FAZ, scan.phantom().faz)
+    return TrueLesion(FAZ, zone.quadrants, zone.box)
+
+
+def score(lesson: Lesson, workers: int = 1) -> pd.DataFrame:
+    """Hold what tables state against the truth, on taught scans and on those that no one was taught.
+
+    Args:
+        lesson: Of phantoms.
+        workers: Processes.
+
+    Returns:
+        The rows of `gftlib.dialogue.scoring.score_scan`, the unseen scans last.
+    """
+    unseen = lesson.rows.loc[lesson.rows["split"] == TEST_SPLIT, "scan"].tolist()
+    stated = state_many({name: lesson.graphs[name] for name in unseen}, lesson.reference, workers)
+    parts = [(TAUGHT, lesson.tables), (UNSEEN, stated)]
+    stages = dict(zip(lesson.rows["scan"], lesson.rows["stage"], strict=True))
+    rows = []
+    for part, tables in parts:
+        for name, table in tables.items():
+            scan = lesson.scans[name]
+            truth = (table.faz, true_faz(scan))
+            stage = STAGES[stages[name]]
+            rows += score_scan(name, part, stage, table.findings, true_lesions(scan), truth)
+    return pd.DataFrame(rows)
