@@ -28,8 +28,8 @@ class Expression:
         label: Its value in that column.
         phrase: The expression in words, used as concept name and in prompts.
         score: Its points on the seven-point checklist; 0 reads as nevus, more as melanoma.
-        count: How many of the 1,011 cases of the published set carry it. Noted without the published table at
-            hand and not yet compared with it: :func:`check` shows where a copy of the set differs.
+        count: How many of the 1,011 cases of a phantom cohort carry it. It is an estimate, made without the
+            published table: :func:`check` counts a copy of the set without comparing it with this.
     """
 
     criterion: str
@@ -231,7 +231,7 @@ def read_image(path: Path, border: int = BORDER) -> np.ndarray:
 
 
 def check(path: Path | str) -> Report:
-    """Read the set and count it: cases, splits, melanoma and the 28 expressions, beside the published counts.
+    """Read the set and count it: cases, splits and melanoma beside what is published, and the 28 expressions.
 
     Args:
         path: The folder that holds ``meta/`` and ``images/``.
@@ -248,7 +248,7 @@ def check(path: Path | str) -> Report:
         *(Count(f"cases in {s}", len(data.indices(s)), n) for s, n in SPLIT_SIZES.items()),
         Count("melanoma", int(table["diagnosis"][kept].map(is_melanoma).sum()), N_MELANOMA),
         *(
-            Count(f"{e.criterion}: {e.label}", int(n), e.count)
+            Count(f"{e.criterion}: {e.label}", int(n))
             for e, n in zip(EXPRESSIONS, data.labels.sum(axis=0), strict=True)
         ),
     ]

@@ -1,6 +1,6 @@
 """Dermoscopic phantoms: lesions drawn from the seven-point checklist, with exact truth.
 
-They stand for Derm7pt (SCALE, section 2.3.1): all 28 expressions at the published counts, on skin of many
+They stand for Derm7pt (SCALE, section 2.3.1): all 28 expressions at a realistic imbalance, on skin of many
 tones, under hair, rulers, bubbles and soft focus. The settings were chosen by looks alone, before any model
 saw them.
 """

@@ -1,8 +1,8 @@
 """Who is photographed: cases, diagnoses and the seven criteria of a skin phantom cohort.
 
-A cohort of 1,011 has exactly the published counts of Derm7pt: 252 melanomas, 28 expressions, splits of
-413/203/395. How the counts of an expression spread over melanoma, nevus and other diagnoses is not published;
-the shares below are ours and plausible at best.
+A cohort of 1,011 has Derm7pt's 252 melanomas and its splits of 413/203/395. How often each of the 28
+expressions occurs, and how that spreads over melanoma, nevus and other diagnoses, is ours and plausible at
+best.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def cohort(n: int, seed: int, correlation: float, disagreement: float) -> list[S
     """Draw the cases of a cohort.
 
     Args:
-        n: Number of cases; 1,011 gives the published counts exactly, others scale them.
+        n: Number of cases; 1,011 gives the declared counts exactly, others scale them.
         seed: Seed of the cohort.
         correlation: Correlation of the criteria within a diagnosis, through a common severity.
         disagreement: For each pair of confusable expressions, the share of the rarer one that was recorded as

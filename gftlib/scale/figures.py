@@ -166,9 +166,9 @@ def _lambdas(panel: Axes, records: Sequence[dict[str, float]]) -> None:
 def _imbalance(panel: Axes, records: Sequence[dict[str, Any]]) -> None:
     for method, own in pd.DataFrame(records).groupby("method", sort=False):
         style = {"color": COLOURS.get(str(method)), "label": label(str(method)), "marker": "."}
-        panel.errorbar(own["imbalance"], own["macro_f1"], own["macro_f1_std"], capsize=2, **style)
-    panel.set_xscale("log")
-    panel.set_xlabel("commonest over rarest", fontsize=8)
+        panel.errorbar(100 * own["kept"], own["macro_f1"], own["macro_f1_std"], capsize=2, **style)
+    panel.invert_xaxis()
+    panel.set_xlabel("rare combinations kept, %", fontsize=8)
     panel.set_ylabel("macro F1, validation", fontsize=8)
 
 

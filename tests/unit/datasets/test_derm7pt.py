@@ -134,7 +134,7 @@ def test_check_puts_counts_beside_the_published_ones(tmp_path):
     assert counts["cases"] == (4, 1011)
     assert counts["cases in test"] == (2, 395)
     assert counts["melanoma"] == (2, 252)
-    assert counts["vascular_structures: arborizing"] == (1, 31)
+    assert counts["vascular_structures: arborizing"] == (1, None)
     assert len(counts) == 33
     assert not report.ok
     assert any("MISMATCH" in line for line in report.lines())

@@ -1,0 +1,73 @@
+"""One file of scores: nothing is lost on the way, and every number follows from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gftlib.errors import InputError
+from gftlib.scale import predictions
+from gftlib.scale.outputs import Outputs, class_maximum
+from gftlib.scale.protocol import Cell, report_of, summarize
+
+
+def made(use_case: str, n: int = 24) -> tuple[np.ndarray, list[Cell]]:
+    """Random scores: two draws of a method with prompts, and of a probe with a head for the classes."""
+    rng, task = np.random.default_rng(0), predictions.task_of(use_case)
+    labels = np.zeros((n, len(task)), dtype=np.uint8)
+    if task.multi_label:
+        labels[:] = rng.random(labels.shape) < 0.3
+    else:
+        for columns in task.groups().values():
+            labels[np.arange(n), rng.choice(columns, n)] = 1
+    cells = []
+    for method in ("scale", "linear_probe"):
+        for draw in range(2):
+            scores = rng.normal(size=labels.shape)
+            cls = class_maximum(task, scores)
+            outputs = Outputs(**Outputs(scores, cls if method == "scale" else cls + 1).arrays())
+            report = report_of(task, labels, outputs, 0.3)
+            cells.append(Cell(method, 0.25, draw, outputs, report, {"threshold": 0.3}))
+    return labels, cells
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    content = {name: made(name) for name in ("monet", "medclip")}
+    path = tmp_path_factory.mktemp("predictions") / "predictions.npz"
+    labels, cells = ({name: pair[i] for name, pair in content.items()} for i in (0, 1))
+    return predictions.write(path, labels, cells), cells
+
+
+def test_scores_and_metrics_come_back_as_they_were(written):
+    path, cells = written
+    for name, own in predictions.read(path).items():
+        for before, after in zip(cells[name], own, strict=True):
+            assert (before.method, before.fraction, before.draw) == (after.method, after.fraction, after.draw)
+            np.testing.assert_array_equal(before.outputs.combination, after.outputs.combination)
+            np.testing.assert_array_equal(before.outputs.cls, after.outputs.cls)
+            assert before.report == after.report
+
+
+def test_the_summary_holds_the_means_and_can_be_read_back(written):
+    path, cells = written
+    summary = predictions.summarise(path)
+    for name, own in cells.items():
+        expected = {(r["method"], r["level"]): r for r in summarize(own)}
+        found = predictions.records(summary, name)
+        assert len(found) == len(expected)
+        for record in found:
+            for metric in ("accuracy", "macro_f1", "macro_f1_std", "auc"):
+                assert record[metric] == pytest.approx(expected[record["method"], record["level"]][metric])
+
+
+def test_scores_keep_eight_significant_bits():
+    values = np.array([[1 / 3, -100.3, 1e-3, 0.0]])
+    stored = Outputs(values, values).arrays()["combination"].astype(float)
+    np.testing.assert_allclose(stored, values, rtol=2**-8)
+
+
+def test_a_foreign_file_is_refused(tmp_path):
+    np.savez(tmp_path / "x.npz", a=np.zeros(1))
+    with pytest.raises(InputError, match="holds no predictions"):
+        predictions.read(tmp_path / "x.npz")
