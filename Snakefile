@@ -16,6 +16,11 @@ UPSTREAM = {
     "01_graph_construction": ["cohorts/octa/cohort.json"],
     "02_staging": ["01_graph_construction/record.json"],
     "03_attribution": ["02_staging/record.json"],
+    "04_dialogue": [
+        "01_graph_construction/record.json",
+        "02_staging/record.json",
+        "03_attribution/record.json",
+    ],
     "07_scale": [],
 }
 PROSE = sorted(

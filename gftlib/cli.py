@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
+from gftlib.dialogue_cli import app as dialogue
 from gftlib.errors import GftError, InputError, did_you_mean
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -17,6 +18,7 @@ check = typer.Typer(no_args_is_help=True, help="Check settings and data before a
 cohort = typer.Typer(no_args_is_help=True, help="Make the phantom cohorts.")
 app.add_typer(check, name="check")
 app.add_typer(cohort, name="cohort")
+app.add_typer(dialogue, name="dialogue")
 
 CHECKED = {"octa500": "octa500", "derm7pt": "derm7pt", "padchest-gr": "padchest_gr", "sa-med2d": "sa_med2d"}
 """The sets that ``gftlib check data`` knows, and the module that reads each."""

@@ -91,6 +91,16 @@ class AttributionParameters(Parameters):
     workers: int = Field(ge=1, description="processes at work at once")
 
 
+class DialogueParameters(Parameters):
+    """Parameters of chapter 4."""
+
+    notebook: ClassVar[str] = "04_dialogue"
+    sections: ClassVar[tuple[str, ...]] = ("octa", "graph", "staging", "attribution", "dialogue")
+    headline: ClassVar[tuple[str, str]] = ("ceiling", "gftlib.dialogue.scoring:ceiling")
+
+    workers: int = Field(ge=1, description="processes at work at once")
+
+
 class ScaleParameters(Parameters):
     """Parameters of chapter 7."""
 
@@ -104,5 +114,11 @@ class ScaleParameters(Parameters):
 
 NOTEBOOKS: dict[str, type[Parameters]] = {
     cls.notebook: cls
-    for cls in (GraphConstruction, StagingParameters, AttributionParameters, ScaleParameters)
+    for cls in (
+        GraphConstruction,
+        StagingParameters,
+        AttributionParameters,
+        DialogueParameters,
+        ScaleParameters,
+    )
 }

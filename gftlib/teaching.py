@@ -6,14 +6,20 @@ scored: tables and teachers live in packages that cannot reach a phantom.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from gftlib.datasets.images import read_scan
-from gftlib.dialogue.scoring import FAZ, TrueLesion, score_scan
+from gftlib.dialogue.corpus import Corpus
+from gftlib.dialogue.display import dialogue_html
+from gftlib.dialogue.figures import Claims
+from gftlib.dialogue.records import Kind, Pair
+from gftlib.dialogue.scoring import COLUMNS, FAZ, TrueLesion, score_scan
 from gftlib.dialogue.teacher import TeacherScan
 from gftlib.errors import InputError
 from gftlib.jobs import Progress
@@ -31,10 +37,13 @@ from gftlib.octa.training import fold_folder
 from gftlib.paths import root
 from gftlib.phantoms.lesion_masks import crop_lesion
 from gftlib.profiles import Profile
+from gftlib.results import published
 
 FOLD, SEED = 1, 0
 """The network that explains. The split that validated it gives no healthy reference either."""
 TAUGHT, UNSEEN = "taught", "unseen"
+SHOWN: tuple[Kind, ...] = ("quadrant", "vessels", "perfusion", "presence", "grounding")
+"""Stage 2 questions of an example, one of each kind."""
 
 
 @dataclass(frozen=True)
@@ -154,21 +163,68 @@ def score(lesson: Lesson, workers: int = 1) -> pd.DataFrame:
     """Hold what tables state against the truth, on taught scans and on those that no one was taught.
 
     Args:
-        lesson: Of phantoms.
+        lesson: Real scans, whose truth is not known, are left out.
         workers: Processes.
 
     Returns:
         The rows of `gftlib.dialogue.scoring.score_scan`, the unseen scans last.
     """
-    unseen = lesson.rows.loc[lesson.rows["split"] == TEST_SPLIT, "scan"].tolist()
+    phantoms = lesson.rows[[lesson.scans[name].spec is not None for name in lesson.rows["scan"]]]
+    unseen = phantoms.loc[phantoms["split"] == TEST_SPLIT, "scan"]
     stated = state_many({name: lesson.graphs[name] for name in unseen}, lesson.reference, workers)
-    parts = [(TAUGHT, lesson.tables), (UNSEEN, stated)]
+    taught = {name: table for name, table in lesson.tables.items() if lesson.scans[name].spec is not None}
     stages = dict(zip(lesson.rows["scan"], lesson.rows["stage"], strict=True))
     rows = []
-    for part, tables in parts:
+    for part, tables in ((TAUGHT, taught), (UNSEEN, stated)):
         for name, table in tables.items():
             scan = lesson.scans[name]
             truth = (table.faz, true_faz(scan))
             stage = STAGES[stages[name]]
             rows += score_scan(name, part, stage, table.findings, true_lesions(scan), truth)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def claims(lesson: Lesson, stages: Sequence[int] = (1, 2)) -> list[Claims]:
+    """Return an example of each stage: its scan, what its table states, and what is there."""
+    found = []
+    for stage in stages:
+        table = lesson.example(stage)
+        scan = lesson.scans[table.scan]
+        true = true_lesions(scan) if scan.spec is not None else None
+        found.append(Claims(STAGES[stage], lesson.pictures(table.scan)[0], table.findings, true))
+    return found
+
+
+def dialogues(lesson: Lesson, corpus: Corpus, stages: Sequence[int] = (1, 2)) -> str:
+    """Return examples as HTML: scan and heatmap above a dialogue of both stages (GFT, Fig. 2).
+
+    Args:
+        lesson: Where the scans come from.
+        corpus: Their dialogues.
+        stages: One example of each.
+    """
+    parts = []
+    for stage in stages:
+        name = lesson.example(stage).scan
+        first, second = (
+            [pair for dialogue in part if dialogue.id == name for pair in dialogue.pairs]
+            for part in (corpus.first, corpus.second)
+        )
+        shown = [next(pair for pair in second if pair.kind == kind) for kind in SHOWN if _has(second, kind)]
+        source = "phantom" if lesson.scans[name].spec is not None else "scan"
+        image, heat = lesson.pictures(name)
+        pictures = [(f"raw {source}, {STAGES[stage]}", image), (f"the same {source} with its heatmap", heat)]
+        parts.append(dialogue_html(f"{STAGES[stage]} {source}", [*first, *shown], pictures))
+    return "".join(parts)
+
+
+def beside(key: str, this: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the committed full-size run's entry of ``results.json``, if there is one, and this run's."""
+    full = published("04_dialogue")
+    if full is None:
+        return {"this run": this}
+    return {"; ".join(["published run", *full.record.stale()]): full.results[key], "this run": this}
+
+
+def _has(pairs: Sequence[Pair], kind: str) -> bool:
+    return any(pair.kind == kind for pair in pairs)

@@ -27,28 +27,29 @@ KINDS: dict[FindingKind, str] = {
 
 
 class Claims(NamedTuple):
-    """One scan, (h, w) uint8, what its table states and what is there."""
+    """One scan, (h, w) uint8, what its table states and what is there, None if that is not known."""
 
     title: str
     image: np.ndarray
     stated: Sequence[Finding]
-    true: Sequence[TrueLesion]
+    true: Sequence[TrueLesion] | None
 
 
 def claims_figure(scans: Sequence[Claims]) -> Figure:
-    """Show scans with the boxes of their tables above, and the true boxes below.
+    """Show scans with the boxes of their tables above, and the true boxes below where they are known.
 
     Args:
         scans: One to four.
     """
     with plots.style():
-        figure, axes = plots.panels(2, len(scans))
+        known = any(scan.true is not None for scan in scans)
+        figure, axes = plots.panels(1 + known, len(scans))
         for column, scan in enumerate(scans):
-            for row, words in enumerate(("table", "truth")):
+            for row, words in enumerate(("table", "truth")[: 1 + known]):
                 plots.show_image(axes[row, column], scan.image, f"{scan.title}: {words}")
             for found in scan.stated:
                 _draw(axes[0, column], found.box, KINDS[found.kind], scan.image.shape)
-            for lesion in scan.true:
+            for lesion in scan.true or ():
                 _draw(axes[1, column], lesion.box, KINDS[claim(lesion.kind)], scan.image.shape)
         marks = [Line2D([], [], color=colour, label=kind) for kind, colour in KINDS.items()]
         figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), fontsize=8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -65,17 +66,17 @@ def corpus_table(runs: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(columns).reindex(order).fillna("")
 
 
-def ceiling_table(scores: Mapping[str, float], part: str) -> pd.DataFrame:
-    """Show one part of what `gftlib.dialogue.scoring.ceiling` returned.
+def ceiling_table(runs: Mapping[str, Mapping[str, float]], part: str) -> pd.DataFrame:
+    """Show one part of what `gftlib.dialogue.scoring.ceiling` returned, run after run.
 
     Args:
-        scores: The flat scores.
+        runs: Name -> flat scores.
         part: Which part of the cohort.
     """
     rows = {}
-    for scope, words in SCOPES.items():
+    for (run, scores), (scope, words) in product(runs.items(), SCOPES.items()):
         prefix = f"{part}/{scope}/"
-        rows[words] = {
+        rows[f"{run}, {scores.get(f'{part}/scans', 0):.0f} scans", words] = {
             ("quadrants, table", "precision"): _shown(scores, f"{prefix}precision"),
             ("quadrants, table", "recall"): _shown(scores, f"{prefix}recall"),
             ("quadrants, table", "F1"): _shown(scores, f"{prefix}f1"),
@@ -85,6 +86,7 @@ def ceiling_table(scores: Mapping[str, float], part: str) -> pd.DataFrame:
             ("boxes, table", "true boxes"): f"{scores.get(f'{prefix}boxes', 0):.0f}",
         }
     frame = pd.DataFrame.from_dict(rows, orient="index")
+    frame.index = pd.MultiIndex.from_tuples(frame.index)
     frame.columns = pd.MultiIndex.from_tuples(frame.columns)
     return frame
 

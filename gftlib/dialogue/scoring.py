@@ -65,6 +65,18 @@ def claim(kind: str) -> FindingKind:
 
 FAZ = "FAZ"
 """Rows of this kind tell of the FAZ itself, a landmark and no abnormality."""
+COLUMNS = (
+    "part",
+    "scan",
+    "stage",
+    "kind",
+    "named",
+    "true",
+    "boxes_stated",
+    "boxes_true",
+    "boxes_found",
+)
+"""What is kept of each scan and kind."""
 
 
 def score_scan(
@@ -102,19 +114,9 @@ def score_scan(
     rows = []
     for kind, (stated, true) in sides.items():
         hits = find_targets([_boxes(f.box for f in stated)], [_boxes(t.box for t in true)])
-        rows.append(
-            {
-                "part": part,
-                "scan": scan,
-                "stage": stage,
-                "kind": kind,
-                "named": _joined(f.quadrants for f in stated),
-                "true": _joined(t.quadrants for t in true),
-                "boxes_stated": len(stated),
-                "boxes_true": len(true),
-                "boxes_found": int(hits.found.sum()),
-            }
-        )
+        named, there = (_joined(item.quadrants for item in side) for side in (stated, true))
+        counts = (len(stated), len(true), int(hits.found.sum()))
+        rows.append(dict(zip(COLUMNS, (part, scan, stage, kind, named, there, *counts), strict=True)))
     return rows
 
 
@@ -122,12 +124,12 @@ def read_rows(predictions: Path | pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `score_scan`, from a CSV file if a path is given.
 
     Raises:
-        InputError: If there is no row.
+        InputError: If a column is missing.
     """
     if not isinstance(predictions, pd.DataFrame):
         predictions = pd.read_csv(predictions, keep_default_na=False)
-    if predictions.empty:
-        raise InputError("there is no scan to score")
+    if missing := [name for name in COLUMNS if name not in predictions]:
+        raise InputError(f"the scores of tables need the column {missing[0]!r}")
     return predictions
 
 
@@ -142,10 +144,11 @@ def ceiling(predictions: Path | pd.DataFrame) -> dict[str, float]:
         ``kinds`` ((kind, quadrant) pairs), each kind, and ``FAZ``, the landmark. Scores: ``precision``,
         ``recall`` and ``f1`` of quadrants, ``naive_f1`` for naming every quadrant of every scan,
         ``naive_staged_f1`` for naming every quadrant of the scans that are not healthy, ``box_recall`` at
-        IoU > 0.5 and ``boxes``, the number of true boxes. What is undefined is left out.
+        IoU > 0.5 and ``boxes``, the number of true boxes. What is undefined is left out; without scans
+        whose truth is known nothing is left.
 
     Raises:
-        InputError: If there is no row.
+        InputError: If a column is missing.
     """
     scores: dict[str, float] = {}
     for part, rows in read_rows(predictions).groupby("part", sort=True):

@@ -29,7 +29,7 @@ from gftlib.octa.training import FoldResult, read_fold
 from gftlib.paths import read_json, sha256, write_json
 from gftlib.sources import digest, source_files
 
-READ_A_PROCESS, EXPLAINED_A_PROCESS = 32, 8
+READ_A_PROCESS, EXPLAINED_A_PROCESS = 32, 16
 """Scans that a process reads, or explains, in about the time that it takes to start."""
 
 

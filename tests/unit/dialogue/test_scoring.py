@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from hand_made import finding
 
-from gftlib.dialogue.scoring import CLAIMS, TrueLesion, ceiling, claim, score_scan
+from gftlib.dialogue.scoring import CLAIMS, COLUMNS, TrueLesion, ceiling, claim, score_scan
 from gftlib.errors import InputError
 
 BOX = (0.1, 0.1, 0.3, 0.3)
@@ -92,5 +92,6 @@ def test_every_lesion_that_phantoms_know_is_claimed_once() -> None:
 def test_bad_input() -> None:
     with pytest.raises(InputError, match="no finding claims"):
         claim("drusen")
-    with pytest.raises(InputError, match="no scan to score"):
+    with pytest.raises(InputError, match="need the column 'part'"):
         ceiling(pd.DataFrame())
+    assert ceiling(pd.DataFrame(columns=COLUMNS)) == {}
