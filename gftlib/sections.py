@@ -82,7 +82,7 @@ class Staging(Strict):
     resnet_seeds: int = Field(ge=1, description="seeds of ResNet-18")
     shifted: int = Field(ge=0, description="unseen scans judged again with found masks and by another device")
     segmentation: Literal["classical", "learned"] = Field(description="what finds masks that are not given")
-    octa500: str = Field(description="folder of OCTA-500, ${NAME} from the environment; empty: left out")
+    octa500: str = Field(description="folder of OCTA-500; left out if empty, or if its ${NAME} is not set")
     device: str = Field(description="where networks are trained: cpu, cuda")
 
 

@@ -125,8 +125,9 @@ def foreign_cohorts(profile: Profile, scans: Sequence[Scan], folder: Path, worke
         for name, part in parts.items()
         if part
     }
-    if profile.staging.octa500:
-        found[REAL] = _octa500(profile, folder / REAL, workers)
+    place = os.path.expandvars(profile.staging.octa500)
+    if place and "$" not in place:
+        found[REAL] = _octa500(Path(place), profile, folder / REAL, workers)
     return found
 
 
@@ -148,9 +149,9 @@ def segmentation(name: str) -> Callable[[np.ndarray], np.ndarray]:
     return segment_learned
 
 
-def _octa500(profile: Profile, folder: Path, workers: int) -> Cohort:
+def _octa500(place: Path, profile: Profile, folder: Path, workers: int) -> Cohort:
     """Return OCTA-500's healthy and diabetic scans; its grade DR is stage 1, with which 2 is pooled."""
-    found = octa500.read(Path(os.path.expandvars(profile.staging.octa500)))
+    found = octa500.read(place)
     scans = [Scan(one.path.stem, one.path) for one in found]
     batch = segmented(profile, scans, folder, workers)
     there = [(scan, one) for scan, one in zip(scans, found, strict=True) if scan.name in batch.graphs]
