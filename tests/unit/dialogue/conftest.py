@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hand_made import finding
 
+from gftlib.dialogue.teacher import TeacherScan
 from gftlib.octa.findings import Finding
 from gftlib.octa.table_rows import FazRow, QuadrantRow, ScanTable
 
@@ -62,3 +64,25 @@ def make() -> Callable[..., ScanTable]:
         )
 
     return build
+
+
+@pytest.fixture
+def pupils(make: Callable[..., ScanTable]) -> list[TeacherScan]:
+    image = np.zeros((8, 8), np.uint8)
+    tables = [make(name, density=(9.0, 10.0, 11.0, 12.0 + i)) for i, name in enumerate("ab")]
+    return [TeacherScan(table, f"{table.scan}.png", image, image) for table in tables]
+
+
+@pytest.fixture
+def hosted_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    import chat_server
+    from hosted import KEY, Server, content
+
+    for name in ("OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(chat_server.CONTENT, "ok", content(1))
+    with Server() as running:
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("TEACHER_MODEL", "m")
+        monkeypatch.setenv("TEACHER_URL", running.url)
+        yield running
