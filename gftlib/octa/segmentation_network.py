@@ -1,8 +1,8 @@
 """Vessel masks from OCTA scans by a small network that has seen phantoms only (GFT, section 2.2).
 
 The architecture is MONAI's ``BasicUNet`` (after Falk et al., "U-Net: deep learning for cell counting,
-detection, and morphometry", Nature Methods 2019), run on the 304-pixel scan; sixteen output channels are
-rearranged into the 4x4 mask pixels of each scan pixel (Shi et al., "Real-time single image and video
+detection, and morphometry", Nature Methods 2019), run on the 304-pixel scan; sixteen output channels a
+task are rearranged into the 4x4 mask pixels of each scan pixel (Shi et al., "Real-time single image and video
 super-resolution using an efficient sub-pixel convolutional neural network", CVPR 2016). The training is in
 :mod:`gftlib.octa.segmentation_training`. It stands beside
 :func:`gftlib.octa.segmentation.segment_classical`.
@@ -34,6 +34,9 @@ SCAN = GRID // FACTOR
 STRIDE = 16
 """The network halves its input four times."""
 
+TASKS = 2
+"""What the network tells of each mask pixel: whether it is vessel, and whether it is of a larger vessel."""
+
 FEATURES = (24, 24, 48, 64, 96, 24)
 """Channels of BasicUNet's five levels and of its last layer."""
 
@@ -57,12 +60,16 @@ class SegmentationNet(nn.Module):
 
         super().__init__()
         self.unet = BasicUNet(
-            spatial_dims=2, in_channels=1, out_channels=FACTOR**2, features=features, norm=("batch", {})
+            spatial_dims=2,
+            in_channels=1,
+            out_channels=TASKS * FACTOR**2,
+            features=features,
+            norm=("batch", {}),
         )
         self.to(memory_format=torch.channels_last)
 
     def forward(self, scan: Tensor) -> Tensor:
-        """Return vessel logits (B, 1, 4 H, 4 W) for evened scans (B, 1, H, W), sides multiples of 16."""
+        """Return logits (B, 2, 4 H, 4 W) of the tasks for evened scans (B, 1, H, W), sides multiples of 16."""
         return pixel_shuffle(self.unet(scan.contiguous(memory_format=torch.channels_last)), FACTOR)
 
 
@@ -93,14 +100,17 @@ def prepared(image: NDArray[np.floating]) -> NDArray[np.float32]:
 
 @torch.no_grad()
 def vessel_probability(image: NDArray[np.floating], network: nn.Module | None = None) -> NDArray[np.float32]:
-    """Return the probability of each mask pixel for lying on a vessel.
+    """Return the probabilities of each mask pixel for lying on a vessel, and on a larger one.
+
+    Larger vessels are the arterioles and venules of the phantoms, down to their finest branches.
 
     Args:
         image: Grey scan in [0, 1], shape (H, W); of a 3 mm field, about 304 pixels wide.
         network: Default that of the shipped weights.
 
     Returns:
-        Probabilities; the longer side is 1216 pixels, the other keeps the scan's proportion.
+        Probabilities of both, shape (2, H, W); the longer side is 1216 pixels, the other keeps the scan's
+        proportion.
 
     Raises:
         InputError: If the scan is not a grey image with some contrast.
@@ -109,7 +119,7 @@ def vessel_probability(image: NDArray[np.floating], network: nn.Module | None = 
     scan = torch.from_numpy(prepared(image))[None, None]
     height, width = scan.shape[2:]
     padded = pad(scan, (0, -width % STRIDE, 0, -height % STRIDE), mode="reflect")
-    found = network.eval()(padded).sigmoid()[0, 0, : FACTOR * height, : FACTOR * width]
+    found = network.eval()(padded).sigmoid()[0, :, : FACTOR * height, : FACTOR * width]
     return found.numpy()
 
 
@@ -138,7 +148,7 @@ def segment_learned(
     """
     if not 0 < threshold < 1:
         raise InputError(f"the threshold is {threshold}; it must lie between 0 and 1")
-    found = vessel_probability(image, network)
+    found = vessel_probability(image, network)[0]
     if size != GRID:
         found = resize(found, tuple(round(side * size / GRID) for side in found.shape), order=1)
     return remove_small_objects(found >= threshold, max_size=min_island_px - 1, connectivity=2)

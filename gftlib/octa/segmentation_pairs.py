@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gftlib.phantoms.kernels import draw_light, draw_mask
+from gftlib.phantoms.octa import OctaPhantom
 from gftlib.phantoms.octa_config import SCAN_SIZE, SIZE, Anatomy, Look
 from gftlib.phantoms.octa_rendering import render
 from gftlib.phantoms.planar import CAPILLARY, TUFT
@@ -119,7 +120,7 @@ def draw_pair(graphs: Sequence[VesselGraph], rng: np.random.Generator) -> tuple[
         rng: Random generator of this scan.
 
     Returns:
-        (304, 304) uint8 scan and its (1216, 1216) bool label.
+        (304, 304) uint8 scan and its (2, 1216, 1216) bool labels: vessels, and the larger ones among them.
     """
     canvas, untraced = Canvas(), rng.random() < UNTRACED
     count = 1 if untraced else 1 + int(rng.choice(len(LAYERS), p=LAYERS))
@@ -130,13 +131,29 @@ def draw_pair(graphs: Sequence[VesselGraph], rng: np.random.Generator) -> tuple[
         bed = _layer(graphs, ZOOM[max(first, k)], most, hole if untraced or count > 1 else None, rng)
         gain = np.float32(1.4 if untraced else 1.0)
         canvas.draw(bed, np.minimum(gain * bed.light, np.float32(0.95)))
-    truth = canvas.label > 0
+    truth = np.stack([canvas.label, canvas.large]) > 0
     if untraced:
         bed = _layer(graphs, ZOOM[-1], None, hole, rng)
         bed = bed.part(~bed.large)
         canvas.draw(bed, np.float32(rng.uniform(0.7, 1.4)) * bed.light)
     look = random_look(rng, untraced)
     return render(canvas.light, canvas.label, canvas.large, look, rng), truth
+
+
+def larger_vessels(graph: VesselGraph) -> np.ndarray:
+    """Return the (1216, 1216) bool mask of a phantom's arterioles, venules and shunts."""
+    canvas, owner = Canvas(), np.repeat(np.arange(len(graph.ends)), np.diff(graph.offsets))
+    large = ~np.isin(graph.kind, (CAPILLARY, TUFT))
+    a = np.flatnonzero((owner[1:] == owner[:-1]) & large[owner[:-1]])
+    layer = Layer(_pieces(graph.points, graph.radius, a), np.ones(len(a), np.float32), np.ones(len(a), bool))
+    canvas.draw(layer, layer.light)
+    return canvas.large > 0
+
+
+def _pieces(points: np.ndarray, radius: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Return the (p, 6) strokes from the points of these numbers to the next ones."""
+    step, change = points[first + 1] - points[first], radius[first + 1] - radius[first]
+    return np.column_stack([points[first], step, radius[first], change])
 
 
 def _layer(
@@ -169,8 +186,7 @@ def _layer(
         if hole is not None:
             near &= hole.leaves(points)
         a = np.flatnonzero(drawn & near[1:] & near[:-1])
-        steps = points[a + 1] - points[a], radius[a], radius[a + 1] - radius[a]
-        parts.append((np.column_stack([points[a], *steps]), light[owner[a]], large[owner[a]]))
+        parts.append((_pieces(points, radius, a), light[owner[a]], large[owner[a]]))
     return Layer(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
 
@@ -202,20 +218,26 @@ def _light(graph: VesselGraph, rng: np.random.Generator) -> np.ndarray:
     return np.clip(level * np.exp(rng.normal(0, scatter)), 0.08, 0.95)
 
 
-def draw_pairs(graphs: Sequence[VesselGraph], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a set of training scans.
+def draw_pairs(phantoms: Sequence[OctaPhantom], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a set of training scans: the phantoms as they are, then scans drawn from their beds.
 
     Args:
-        graphs: Vessel graphs of phantoms.
-        count: Number of scans.
-        seed: The same seed and graphs give the same bytes.
+        phantoms: To begin with.
+        count: Number of scans drawn from their beds.
+        seed: The same seed and phantoms give the same bytes.
 
     Returns:
-        (count, 304, 304) uint8 scans and (count, 1216, 152) uint8 labels, eight pixels of a row to a byte.
+        (n, 304, 304) uint8 scans and (n, 2, 1216, 152) uint8 labels (vessels, larger vessels), eight pixels
+        of a row to a byte.
     """
-    scans = np.empty((count, SCAN_SIZE, SCAN_SIZE), np.uint8)
-    labels = np.empty((count, SIZE, SIZE // 8), np.uint8)
-    for k in range(count):
-        scan, label = draw_pair(graphs, np.random.default_rng([seed, k]))
-        scans[k], labels[k] = scan, np.packbits(label, axis=1)
+    total, graphs = len(phantoms) + count, [phantom.graph for phantom in phantoms]
+    scans = np.empty((total, SCAN_SIZE, SCAN_SIZE), np.uint8)
+    labels = np.empty((total, 2, SIZE, SIZE // 8), np.uint8)
+    for k in range(total):
+        if k < len(phantoms):
+            large = larger_vessels(graphs[k]) & phantoms[k].label
+            scans[k], label = phantoms[k].image, np.stack([phantoms[k].label, large])
+        else:
+            scans[k], label = draw_pair(graphs, np.random.default_rng([seed, k - len(phantoms)]))
+        labels[k] = np.packbits(label, axis=2)
     return scans, labels

@@ -40,7 +40,8 @@ class Recipe:
     Args:
         seed: Of the cohort of phantoms, the pairs, the weights and the order.
         phantoms: Phantoms whose vessel graphs the pairs are drawn from.
-        pairs: Training scans.
+        pairs: Training scans drawn from their beds, beside the phantoms themselves.
+        plain: Share of the patches that is cut from the phantoms themselves.
         features: Of the network.
         steps: Optimisation steps.
         batch: Patches a step.
@@ -54,8 +55,9 @@ class Recipe:
     seed: int = 9100
     phantoms: int = 64
     pairs: int = 480
+    plain: float = 0.3
     features: tuple[int, ...] = FEATURES
-    steps: int = 1600
+    steps: int = 1800
     batch: int = 8
     patch: int = 96
     lr: float = 3e-3
@@ -87,25 +89,28 @@ class Pairs:
 
     Attributes:
         scans: (n, 304, 304) float16, evened.
-        labels: (n, 1216, 152) uint8, eight pixels of a row to a byte.
+        labels: (n, 2, 1216, 152) uint8 vessels and larger vessels, eight pixels of a row to a byte.
+        phantoms: How many of them, the first ones, are phantoms as they are.
     """
 
     scans: np.ndarray
     labels: np.ndarray
+    phantoms: int
 
-    def patch(self, side: int, noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Cut a patch at random, turn or mirror it, add noise: (s, s) float32 and its (4 s, 4 s) label."""
-        k = rng.integers(len(self.scans))
+    def patch(self, recipe: Recipe, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Cut a patch at random, turn or mirror it, add noise: (s, s) float32, (2, 4 s, 4 s) labels."""
+        side, plain = recipe.patch, rng.random() < recipe.plain
+        k = rng.integers(self.phantoms) if plain else rng.integers(self.phantoms, len(self.scans))
         # Labels are packed by eight: patches start at even columns of the scan.
         row, column = rng.integers(0, SCAN_SIZE - side + 1), 2 * rng.integers(0, (SCAN_SIZE - side) // 2 + 1)
         scan = self.scans[k, row : row + side, column : column + side].astype(np.float32)
         first = column * FACTOR // 8
-        packed = self.labels[k, row * FACTOR : (row + side) * FACTOR, first : first + side * FACTOR // 8]
-        label = np.unpackbits(packed, axis=1)
-        scan = scan * rng.uniform(0.8, 1.25) + rng.uniform(0, noise) * rng.normal(0, 1, scan.shape)
+        packed = self.labels[k, :, row * FACTOR : (row + side) * FACTOR, first : first + side * FACTOR // 8]
+        label = np.unpackbits(packed, axis=2)
+        scan = scan * rng.uniform(0.8, 1.25) + rng.uniform(0, recipe.noise) * rng.normal(0, 1, scan.shape)
         turns, mirrored = rng.integers(4), rng.random() < 0.5
-        both = [np.rot90(each, turns) for each in (scan, label)]
-        scan, label = (each.T if mirrored else each for each in both)
+        both = [np.rot90(each, turns, (-2, -1)) for each in (scan, label)]
+        scan, label = (each.swapaxes(-2, -1) if mirrored else each for each in both)
         return scan.astype(np.float32), label
 
 
@@ -114,22 +119,26 @@ def training_pairs(recipe: Recipe, folder: Path) -> Pairs:
     path = Path(folder) / f"pairs-{recipe.pairs_digest()[:12]}.npz"
     if not path.is_file():
         specs = cohort(recipe.phantoms, recipe.seed)
-        graphs = [generate(spec, BEDS[k % len(BEDS)]).graph for k, spec in enumerate(specs)]
-        logger.info("%d phantoms drawn", len(graphs))
-        scans, labels = draw_pairs(graphs, recipe.pairs, recipe.seed)
+        # Beds take turns, and devices after each round of beds.
+        phantoms = [
+            generate(dataclasses.replace(spec, look="ab"[k // len(BEDS) % 2]), BEDS[k % len(BEDS)])
+            for k, spec in enumerate(specs)
+        ]
+        logger.info("%d phantoms drawn", len(phantoms))
+        scans, labels = draw_pairs(phantoms, recipe.pairs, recipe.seed)
         with atomic_path(path) as temporary:
             np.savez(temporary, scans=scans, labels=labels)
     with np.load(path, allow_pickle=False) as file:
         scans = np.stack([evened(scan / 255).astype(np.float16) for scan in file["scans"]])
-        return Pairs(scans, file["labels"])
+        return Pairs(scans, file["labels"], recipe.phantoms)
 
 
 def step_batch(pairs: Pairs, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
-    """Return the patches (B, 1, s, s) and labels (B, 1, 4 s, 4 s) of a step, always the same."""
+    """Return the patches (B, 1, s, s) and labels (B, 2, 4 s, 4 s) of a step, always the same."""
     rng = np.random.default_rng([recipe.seed, 1, step])
-    patches = [pairs.patch(recipe.patch, recipe.noise, rng) for _ in range(recipe.batch)]
-    scans, labels = (np.stack(each)[:, None] for each in zip(*patches, strict=True))
-    return torch.from_numpy(scans), torch.from_numpy(labels).float()
+    patches = [pairs.patch(recipe, rng) for _ in range(recipe.batch)]
+    scans, labels = (np.stack(each) for each in zip(*patches, strict=True))
+    return torch.from_numpy(scans)[:, None], torch.from_numpy(labels).float()
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -168,7 +177,9 @@ def train(recipe: Recipe, folder: Path, *, stop: int | None = None, save_every: 
             group["lr"] = learning_rate(recipe, step)
         scans, labels = step_batch(pairs, recipe, step)
         optimizer.zero_grad()
-        loss = objective(network(scans), labels)
+        found = network(scans)
+        # One task a channel: the loss takes several channels for classes that exclude each other.
+        loss = sum(objective(found[:, k : k + 1], labels[:, k : k + 1]) for k in range(found.shape[1]))
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()

@@ -1,5 +1,7 @@
 """The learned segmentation: shipped weights, pairs drawn from phantoms, training that can be resumed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -61,7 +63,7 @@ def test_a_held_out_phantom_is_segmented_better_than_by_the_classical_method(pha
 
 def test_the_mask_keeps_the_scans_proportion_and_side(phantom):
     image = phantom.image[:150] / 255
-    assert segmentation_network.vessel_probability(image).shape == (600, 1216)
+    assert segmentation_network.vessel_probability(image).shape == (2, 600, 1216)
     assert segmentation_network.segment_learned(image, size=608).shape == (300, 608)
 
 
@@ -107,8 +109,9 @@ def test_a_drawn_scan_is_brighter_on_its_vessels_and_the_same_for_a_seed(phantom
     for seed in range(3):
         scan, label = draw_pair([phantom.graph], np.random.default_rng(seed))
         assert scan.shape == (304, 304) and scan.dtype == np.uint8
-        coarse = label.reshape(304, 4, 304, 4).mean((1, 3))
-        assert 0.02 < label.mean() < 0.8
+        coarse = label[0].reshape(304, 4, 304, 4).mean((1, 3))
+        assert 0.02 < label[0].mean() < 0.8
+        assert not (label[1] & ~label[0]).any()
         assert scan[coarse > 0.7].mean() > scan[coarse < 0.1].mean()
     again, _ = draw_pair([phantom.graph], np.random.default_rng(2))
     assert np.array_equal(scan, again)
@@ -118,13 +121,14 @@ def test_patches_show_the_part_that_their_label_covers(trained):
     folder, _ = trained
     pairs = training_pairs(TINY, folder)
     scans, labels = step_batch(pairs, TINY, 0)
-    assert scans.shape == (2, 1, 32, 32) and labels.shape == (2, 1, 128, 128)
+    assert scans.shape == (2, 1, 32, 32) and labels.shape == (2, 2, 128, 128)
     assert set(labels.unique().tolist()) <= {0.0, 1.0}
+    assert (labels[:, 1] <= labels[:, 0]).all()
     # The least favourable shift of a label against its scan is no shift at all.
     rng, scores = np.random.default_rng(0), np.zeros((3, 3))
     for _ in range(40):
-        scan, label = pairs.patch(64, 0.0, rng)
-        share = label.reshape(64, 4, 64, 4).mean((1, 3))
+        scan, label = pairs.patch(dataclasses.replace(TINY, patch=64, noise=0.0), rng)
+        share = label[0].reshape(64, 4, 64, 4).mean((1, 3))
         for i in range(3):
             for j in range(3):
                 moved = np.roll(share, (3 * (i - 1), 3 * (j - 1)), (0, 1))
