@@ -113,6 +113,7 @@ class ScaleSettings(Strict):
     methods: list[str] = Field(description="lines of Figures 2 and 3, and ablations")
     fractions: list[float] = Field(description="shares of the training data")
     draws: int = Field(ge=1, description="stratified draws of a share")
+    search_draws: int = Field(ge=1, description="draws on which the candidates of a method are compared")
     full_draws: int = Field(ge=1, description="trainings on all data, which differ in the seed")
     epochs: int = Field(ge=1, description="of adapters and probes (SCALE: 150)")
     ablation_fractions: list[float] = Field(description="shares at which SCALE's terms are left out")

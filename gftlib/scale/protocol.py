@@ -45,6 +45,7 @@ class ProtocolConfig:
         validation: Share of each draw held back while candidates are compared; the chosen candidate is then
             trained on the whole draw.
         seed: Of draws and trainings.
+        search_draws: Draws on which candidates are compared; None: all that are trained.
         full_draws: Draws of the whole pool, which differ in the seed alone; None: ``draws``.
         ablation_fractions: Fractions for the methods that take over another's choice; None: all.
         coop_draws: Draws of CoOp, whose gradients go through the text encoder; None: ``draws``.
@@ -57,6 +58,7 @@ class ProtocolConfig:
     draws: int = DRAWS
     validation: float = 0.25
     seed: int = 0
+    search_draws: int | None = None
     full_draws: int | None = None
     ablation_fractions: tuple[float, ...] | None = None
     coop_draws: int | None = None
@@ -171,10 +173,8 @@ def choose(
                 "candidates": candidates,
                 "validation_scores": [],
             }
-    split = [
-        carve(features, rows, config.validation, _seed(config, i))
-        for i, rows in enumerate(draws_of(features, fraction, config))
-    ]
+    searched = draws_of(features, fraction, config)[: config.search_draws]
+    split = [carve(features, rows, config.validation, _seed(config, i)) for i, rows in enumerate(searched)]
     jobs = [
         Job(candidate, train, held, _seed(config, i))
         for candidate in candidates

@@ -147,6 +147,7 @@ def _protocol(profile: Profile) -> ProtocolConfig:
         fractions=tuple(s.fractions),
         draws=s.draws,
         seed=profile.seed,
+        search_draws=s.search_draws,
         full_draws=s.full_draws,
         ablation_fractions=tuple(s.ablation_fractions),
         coop_draws=s.coop_draws,
