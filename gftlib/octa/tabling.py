@@ -26,7 +26,7 @@ from gftlib.octa.normal import HealthyReference, HealthyScan, measure
 from gftlib.octa.table_rows import FazRow, ScanTable, write_tables
 from gftlib.octa.tables import faz_row, make_table
 from gftlib.octa.training import FoldResult, read_fold
-from gftlib.paths import read_json, sha256, write_json
+from gftlib.paths import atomic_path, read_json, sha256
 from gftlib.sources import digest, source_files
 
 READ_A_PROCESS, EXPLAINED_A_PROCESS = 32, 16
@@ -165,7 +165,10 @@ def _tabulate_one(
     graph, home = read_graph(scan.graph), attribution_file(folder, scan.name)
     explain({scan.name: graph}, network, explainer.config, home.parent, baseline=explainer.baseline)
     table = make_table(scan.name, graph, read_attribution(home), reference, scan.label, top)
-    write_json(folder / "tables" / f"{scan.name}.json", {"key": key, "table": table.model_dump(mode="json")})
+    # In the table's own order, which its text keeps to.
+    content = json.dumps({"key": key, "table": table.model_dump(mode="json")})
+    with atomic_path(folder / "tables" / f"{scan.name}.json") as temporary:
+        temporary.write_text(content, encoding="utf-8")
 
 
 def _measure(shared: None, path: Path) -> HealthyScan:
