@@ -113,6 +113,8 @@ def foreign_cohorts(profile: Profile, scans: Sequence[Scan], folder: Path, worke
     """
     unseen = [scan for scan in scans if scan.spec and scan.spec.split == TEST_SPLIT]
     unseen = unseen[: profile.staging.shifted]
+    # A fresh process needs seconds to start: a few scans are done sooner without.
+    workers = workers if len(unseen) > 50 else 1
     elsewhere = root() / "runs" / profile.name / "cohorts" / "octa_shifted"
     specs = [dataclasses.replace(scan.spec, look="b") for scan in unseen]
     write_cohort(elsewhere, specs, workers=workers)
