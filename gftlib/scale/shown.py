@@ -39,14 +39,17 @@ def shown(studies: Mapping[str, Study], summary: Mapping[str, float], profile: s
         profile: Of the page.
     """
     full = published(NOTEBOOK) if profile == "smoke" else None
+    own_source = f"this run, profile {profile}" + ("" if profile == "paper" else ", phantoms")
     found = {}
     for name, study in studies.items():
         own = predictions.records(summary, name)
         if full is not None and name in full.results["measured"]:
             records = predictions.records(full.results["protocol"], name)
-            found[name] = Shown("published full-size run", records, full.results["measured"][name], own)
+            found[name] = Shown(
+                "published full-size run on phantoms", records, full.results["measured"][name], own
+            )
         else:
-            found[name] = Shown(f"this run, profile {profile}", own, study.measured, [])
+            found[name] = Shown(own_source, own, study.measured, [])
     return found
 
 

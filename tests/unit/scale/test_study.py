@@ -9,6 +9,8 @@ from gftlib.errors import MissingError
 from gftlib.profiles import load_profile
 from gftlib.scale import figures, measures, predictions, sensitivity, shown, study, tables
 
+pytestmark = pytest.mark.slow
+
 METHODS = ["zero_shot", "linear_probe", "linear_probe_weighted", "scale", "scale_without_text"]
 
 
@@ -83,7 +85,7 @@ def test_the_full_size_run_stands_in_front_where_there_is_one(finished, monkeypa
 
     monkeypatch.setattr(shown, "published", lambda notebook: Full)
     found = shown.shown(studies, summary, "smoke")
-    assert found["monet"].source == "published full-size run"
+    assert found["monet"].source == "published full-size run on phantoms"
     assert found["monet"].beside == found["monet"].records
     assert figures.protocol_figure(found["monet"])
     assert not shown.shown(studies, summary, "phantom")["monet"].beside
