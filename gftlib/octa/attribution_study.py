@@ -119,6 +119,8 @@ def explain_unseen(
     unseen = unseen_scans([scan for scan in scans if scan.name in graphs])[: settings.scans]
     if not unseen:
         raise InputError("no scan of the unseen split shows disease: there is nothing to explain")
+    # A fresh process needs seconds to start: a few scans are done sooner without.
+    workers = workers if len(unseen) > 20 else 1
     network = staging_network(profile)
     with seeded(profile.seed):
         fresh = StagingGNN(network.model.config).eval()

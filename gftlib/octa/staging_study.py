@@ -68,6 +68,8 @@ def run_methods(
     Returns:
         Predictions (see :mod:`gftlib.octa.predictions`).
     """
+    # A fresh process needs seconds to start: small cohorts are done sooner without.
+    workers = workers if len(cohort.rows) > 200 else 1
     folds, device = settings.folds, settings.device
     seeds = range(settings.seeds)
 
