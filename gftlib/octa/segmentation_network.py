@@ -69,7 +69,7 @@ class SegmentationNet(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, scan: Tensor) -> Tensor:
-        """Return logits (B, 2, 4 H, 4 W) of the tasks for evened scans (B, 1, H, W), sides multiples of 16."""
+        """Return logits (B, 2, 4 H, 4 W) of the tasks for evened scans (B, 1, H, W), sides of 16 n."""
         return pixel_shuffle(self.unet(scan.contiguous(memory_format=torch.channels_last)), FACTOR)
 
 
