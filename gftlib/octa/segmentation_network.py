@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from skimage.filters import apply_hysteresis_threshold
 from skimage.morphology import remove_small_objects
 from skimage.transform import resize
 from torch import Tensor, nn
@@ -42,6 +43,9 @@ FEATURES = (24, 24, 48, 64, 96, 24)
 
 THRESHOLD = 0.5
 """Probability from which a mask pixel is vessel."""
+
+CERTAIN = 0.9
+"""Probability that a vessel must reach somewhere: what never does is noise, most of it in the dark FAZ."""
 
 WEIGHTS = Path(__file__).with_name("weights") / "segmentation.safetensors"
 
@@ -128,15 +132,17 @@ def segment_learned(
     *,
     size: int = GRID,
     threshold: float = THRESHOLD,
-    min_island_px: int = 50,
+    certain: float = CERTAIN,
+    min_island_px: int = 200,
     network: nn.Module | None = None,
 ) -> NDArray[np.bool_]:
-    """Segment the vessels of a scan by the network.
+    """Segment the vessels of a scan by the network, with hysteresis as the classical method has.
 
     Args:
         image: Grey scan in [0, 1], shape (H, W); of a 3 mm field, about 304 pixels wide.
         size: Longer side of the mask, pixels.
         threshold: Probability from which a pixel is vessel.
+        certain: Probability that each connected piece must reach somewhere.
         min_island_px: Connected pieces smaller than this are noise, pixels of the mask.
         network: Default that of the shipped weights.
 
@@ -144,14 +150,15 @@ def segment_learned(
         Vessel mask; its sides keep the proportion of the scan's.
 
     Raises:
-        InputError: If the scan is not a grey image with some contrast, or the threshold not between 0 and 1.
+        InputError: If the scan is not a grey image with some contrast, or not 0 < threshold <= certain < 1.
     """
-    if not 0 < threshold < 1:
-        raise InputError(f"the threshold is {threshold}; it must lie between 0 and 1")
+    if not 0 < threshold <= certain < 1:
+        raise InputError(f"0 < threshold <= certain < 1 is needed, not {threshold} and {certain}")
     found = vessel_probability(image, network)[0]
     if size != GRID:
         found = resize(found, tuple(round(side * size / GRID) for side in found.shape), order=1)
-    return remove_small_objects(found >= threshold, max_size=min_island_px - 1, connectivity=2)
+    mask = apply_hysteresis_threshold(found, threshold, certain)
+    return remove_small_objects(mask, max_size=min_island_px - 1, connectivity=2)
 
 
 @lru_cache(maxsize=2)

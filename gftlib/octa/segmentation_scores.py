@@ -24,6 +24,7 @@ from gftlib.octa.real_sets import SETS
 from gftlib.octa.scans import find_scans
 from gftlib.octa.segmentation import segment_classical
 from gftlib.octa.segmentation_network import (
+    CERTAIN,
     THRESHOLD,
     WEIGHTS,
     read_header,
@@ -115,6 +116,7 @@ def measure(name: str, folder: Path | str | None = None) -> dict[str, Any]:
         "set": name,
         "weights": {"sha256": paths.sha256(WEIGHTS), "recipe_digest": header["recipe_digest"]},
         "threshold": THRESHOLD,
+        "certain": CERTAIN,
     }
     if name in HELD_OUT:
         examples, field_mm = _phantoms(HELD_OUT[name][1]), 3.0

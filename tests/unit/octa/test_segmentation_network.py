@@ -82,9 +82,9 @@ def test_what_is_no_scan_is_refused(image, message):
         segmentation_network.segment_learned(image)
 
 
-def test_a_threshold_is_a_probability(phantom):
-    with pytest.raises(InputError, match="between 0 and 1"):
-        segmentation_network.segment_learned(phantom.image / 255, threshold=1.0)
+def test_thresholds_are_probabilities_in_order(phantom):
+    with pytest.raises(InputError, match="0 < threshold <= certain < 1"):
+        segmentation_network.segment_learned(phantom.image / 255, threshold=0.95, certain=0.9)
 
 
 def test_weights_are_loaded_strictly(tmp_path):
