@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from gftlib.datasets import derm7pt, padchest_locations
 from gftlib.phantoms import chest, skin
@@ -59,3 +60,10 @@ def test_pretraining_never_meets_a_combination(name):
             rng = np.random.default_rng(0)
             captions = [module.neutral_caption(module.generate(s), rng) for s in spec]
         assert not [text for text in captions if any(phrase in text for phrase in phrases)]
+
+
+def test_mirrored_views_are_other_embeddings_of_the_same_samples():
+    data, cache = chest.as_data(n=20, seed=3), EmbeddingCache(tiny.load("medclip"))
+    plain, mirrored = (embed(data, cache, 1, flips, seed=2026) for flips in (False, True))
+    assert torch.equal(plain.images[0], mirrored.images[0])
+    assert not torch.allclose(plain.images[1], mirrored.images[1], atol=1e-3)
