@@ -35,7 +35,8 @@ LOOKS = {
     "motion_rate": (0.0, 3.0),
     "shadow_rate": (0.0, 1.0),
 }
-"""Range of each setting of :class:`gftlib.phantoms.octa_config.Look`; both devices lie inside."""
+"""Range of each setting of :class:`gftlib.phantoms.octa_config.Look`; device "a" lies inside, device
+"b" but for its contrast, which :data:`UNRESOLVED` reaches."""
 
 UNRESOLVED = {"texture": (0.10, 0.35), "speckle": (0.25, 0.60), "grain": (0.30, 0.60), "contrast": (0.8, 2.0)}
 """What differs from :data:`LOOKS` where capillaries are too noisy to be traced, and not labelled."""

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from gftlib.errors import InputError, MissingError
 from gftlib.octa import segmentation_figures, segmentation_network, segmentation_scores
 from gftlib.octa.segmentation import segment_classical
-from gftlib.octa.segmentation_pairs import LOOKS, draw_pair, random_look
+from gftlib.octa.segmentation_pairs import LOOKS, UNRESOLVED, draw_pair, random_look
 from gftlib.octa.segmentation_training import (
     Recipe,
     learning_rate,
@@ -91,16 +91,16 @@ def test_weights_are_loaded_strictly(tmp_path):
     with pytest.raises(MissingError, match="no weights at"):
         segmentation_network.load_network(tmp_path / "none.safetensors")
     weights = load_file(segmentation_network.WEIGHTS)
-    weights.pop(next(iter(weights)))
+    weights.pop(next(name for name in weights if name.endswith("conv.weight")))
     save_file(weights, tmp_path / "part.safetensors")
     with pytest.raises(InputError, match="does not hold the weights"):
         segmentation_network.load_network(tmp_path / "part.safetensors")
 
 
-def test_the_looks_hold_both_devices():
+def test_the_looks_reach_both_devices():
     for name, (low, high) in LOOKS.items():
         assert low <= getattr(LOOK_A, name) <= high
-        assert low <= getattr(LOOK_B, name) <= high
+        assert low <= getattr(LOOK_B, name) <= max(high, UNRESOLVED.get(name, (0, 0))[1])
     look = random_look(np.random.default_rng(0))
     assert all(low <= getattr(look, name) <= high for name, (low, high) in LOOKS.items())
 
