@@ -80,6 +80,7 @@ class Staging(Strict):
     resnet_epochs: int = Field(ge=0, description="epochs of ResNet-18; 0 leaves it out")
     resnet_size: int = Field(ge=32, description="side of the images that ResNet-18 sees, px")
     resnet_seeds: int = Field(ge=1, description="seeds of ResNet-18")
+    resnet_folds: list[int] = Field(min_length=1, description="folds of ResNet-18; it takes most of the time")
     shifted: int = Field(ge=0, description="unseen scans judged again with found masks and by another device")
     segmentation: Literal["classical", "learned"] = Field(description="what finds masks that are not given")
     octa500: str = Field(description="folder of OCTA-500; left out if empty, or if its ${NAME} is not set")
@@ -144,7 +145,7 @@ class AttributionSettings(Strict):
 
 
 class TeacherEndpoint(Strict):
-    """The hosted teacher's endpoint; its key comes from the environment alone. ``${NAME}`` is read from there."""
+    """The hosted teacher; its key comes from the environment alone, as does what ``${NAME}`` stands for."""
 
     model: str = Field(description="name of the model at the endpoint")
     base_url: str = Field(description="address; empty: OPENAI_BASE_URL, else OpenAI's own")
@@ -169,7 +170,9 @@ class DialogueSettings(Strict):
     )
     rows: bool = Field(description="node and edge rows in the prompt (the paper) or out (its code)")
     findings: bool = Field(description="findings by rule in the prompt; the paper leaves them to the teacher")
-    explained: bool = Field(description="stage 1 explains the key features (the paper) or is one word (its code)")
+    explained: bool = Field(
+        description="stage 1 explains the key features (the paper) or is one word (its code)"
+    )
     pairs: int = Field(ge=1, le=60, description="stage 2 pairs a scan (the paper: 30, its code: 4)")
     top: int = Field(ge=1, description="nodes, and edges, in a table")
     send_images: bool = Field(description="the hosted teacher sees scan and heatmap, where consent is given")

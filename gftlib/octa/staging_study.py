@@ -121,7 +121,7 @@ def run_methods(
                 folder / "resnet18",
                 budget=budget,
                 seeds=range(settings.resnet_seeds),
-                folds=folds,
+                folds=settings.resnet_folds,
                 foreign={name: (other.images, other.rows) for name, other in foreign.items()},
                 device=device,
                 workers=workers,
