@@ -71,12 +71,12 @@ def code_hash(notebook: Path) -> str:
 def digest(files: Iterable[Path]) -> str:
     """Return a digest of what library files compute.
 
-    Comments, docstrings, layout and the modules in :data:`NOT_COMPUTING` do not count, so that a result goes
-    stale only when what computed it has changed.
+    Comments, docstrings, layout, figures and the modules in :data:`NOT_COMPUTING` do not count, so that a
+    result goes stale only when what computed it has changed.
     """
     total = hashlib.sha256()
     for path in files:
-        if path.stem not in NOT_COMPUTING:
+        if path.stem not in NOT_COMPUTING and not path.stem.endswith("_figures"):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             for node in ast.walk(tree):
                 body = getattr(node, "body", None)

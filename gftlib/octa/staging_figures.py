@@ -40,11 +40,12 @@ def accuracies_figure(summary: dict[str, Any], about: str) -> Figure:
                 if paper is not None:
                     ax.plot(paper, y, "D", color="none", markeredgecolor=colour, label="paper, its own data")
             ax.axvline(1 / 2 if "OCTA-500" in part else 1 / 3, color="0.6", linewidth=1, linestyle=":")
-            ax.set(xlim=(0.2, 1.0), ylim=(len(names) - 0.5, -0.5), xlabel="balanced accuracy")
+            ax.set(xlim=(-0.03, 1.03), ylim=(len(names) - 0.5, -0.5), xlabel="balanced accuracy")
             ax.set_title(PARTS[part], fontsize=9)
             ax.set_yticks(range(len(names)), [METHODS[name] for name in names] if column == 0 else [])
         if axes[0, 0].get_legend_handles_labels()[0]:
-            axes[0, 0].legend(fontsize=7, loc="lower right")
+            handles, labels = axes[0, 0].get_legend_handles_labels()
+            figure.legend(handles[:1], labels[:1], fontsize=8, loc="outside lower center")
         figure.suptitle(about, fontsize=9)
     return figure
 
