@@ -117,6 +117,8 @@ def heatmap_figure(
         show_table(figure.add_subplot(grid[1, :]), rows)
         if title:
             figure.suptitle(title, fontsize=10)
+    # Closed for pyplot only: otherwise a notebook shows it twice, as the cell's value and on its own.
+    plt.close(figure)
     return figure
 
 
