@@ -77,15 +77,39 @@ def graph(
 
 @app.command()
 def measure(
-    name: Annotated[str, typer.Argument(help="octa_synthetic_tum or octa_rossa")],
-    folder: Annotated[Path, typer.Argument(help="where its files are")],
+    name: Annotated[
+        str, typer.Argument(help="octa_synthetic_tum, octa_rossa; learned: phantoms_a, phantoms_b")
+    ],
+    folder: Annotated[Path | None, typer.Argument(help="where its files are; phantoms need none")] = None,
+    learned: Annotated[bool, typer.Option(help="the learned segmentation in place of the classical")] = False,
 ) -> None:
-    """Measure a public set that is not shipped, for the book to quote."""
+    """Measure a segmentation on a public set that is not shipped, for the book to quote."""
     from gftlib import paths
+    from gftlib.errors import InputError
+
+    if learned:
+        from gftlib.octa import segmentation_scores
+
+        typer.echo(segmentation_scores.publish(name, folder))
+        return
     from gftlib.octa.real_sets import measure_set
 
+    if folder is None:
+        raise InputError(f"where is {name}? Give its folder")
     target = paths.root() / "book" / "results" / "real" / f"{name}.json"
     typer.echo(paths.write_json(target, measure_set(name, folder)))
+
+
+@app.command("train-segmentation")
+def train_segmentation(
+    folder: Annotated[Path, typer.Argument(help="receives training pairs, checkpoint and weights")],
+) -> None:
+    """Train the learned segmentation anew, on phantoms; interrupted, it goes on where it was."""
+    from gftlib.octa import segmentation_training as training
+
+    recipe = training.Recipe()
+    network = training.train(recipe, folder)
+    typer.echo(training.write_weights(network, recipe, folder / "segmentation.safetensors"))
 
 
 @app.command()

@@ -32,6 +32,17 @@ def test_an_unknown_set_names_the_nearest():
     assert done.stderr.strip() == "gftlib: unknown set 'derm7'; did you mean 'derm7pt'?"
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [((), "Give its folder"), (("--learned",), "octa_rosa")],
+    ids=["classical", "learned"],
+)
+def test_a_set_that_cannot_be_measured_is_said_so(options, message):
+    done = gftlib("measure", "octa_rosa", *options)
+    assert done.returncode == 1
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("name", CHECKED)
 def test_a_set_that_is_not_there_is_said_so_in_one_line(name, tmp_path):
     done = gftlib("check", "data", name, str(tmp_path / "nowhere"))
