@@ -57,6 +57,7 @@ def test_direction_does_not_depend_on_the_length_of_the_embedding(seed, scale):
 
 
 def test_branches_without_an_adapter_only_normalise():
+    torch.manual_seed(0)
     pair = AdapterPair(6, AdapterConfig(branches=("image",)))
     f = torch.randn(3, 6)
     torch.testing.assert_close(pair.text(f), torch.nn.functional.normalize(f, dim=-1))
