@@ -12,6 +12,7 @@ from gftlib import paths
 from gftlib.parameters import NOTEBOOKS
 
 ROOT = paths.root()
+OCTA = ("01_graph_construction", "02_staging", "03_attribution", "04_dialogue")
 KEPT = ("book", "gftlib", "notebooks", "profiles", "Snakefile", "_config.yml", "_toc.yml")
 
 
@@ -67,8 +68,10 @@ def test_nothing_runs_when_nothing_changed(checkout):
 @pytest.mark.parametrize(
     ("module", "again"),
     [
-        ("gftlib/octa/graph.py", {"01_graph_construction", "stage", "html"}),
-        ("gftlib/scale/losses.py", set()),
+        ("gftlib/octa/graph.py", {*OCTA, "stage", "html"}),
+        ("gftlib/octa/faithfulness.py", {"03_attribution", "04_dialogue", "stage", "html"}),
+        ("gftlib/scale/losses.py", {"07_scale", "stage", "html"}),
+        ("gftlib/bird/records.py", set()),
         ("book/data.md", {"stage", "html"}),
     ],
 )
