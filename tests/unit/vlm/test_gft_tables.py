@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gftlib.vlm.paper_tables import counts_of, gains, table_1, table_2, table_3
+
+
+def test_two_balanced_accuracies_are_not_the_mean_of_their_recalls() -> None:
+    table = table_1()
+    assert table.shape == (12, 9)
+    odd = table[~table["reconciles"]]
+    assert odd.index.tolist() == [("GFT", "GPT-4o"), ("GFT", "Qwen-VL-max")]
+    assert odd["balanced accuracy"].tolist() == [0.569, 0.574]
+    assert odd["mean of recalls"].round(3).tolist() == [0.630, 0.648]
+    right = table[table["reconciles"]]
+    assert (right["balanced accuracy"] - right["mean of recalls"]).abs().max() <= 0.001
+
+
+def test_the_average_gain_is_a_mean_of_relative_gains() -> None:
+    means = gains().mean()
+    assert means["relative"] == pytest.approx(0.1482, abs=5e-5)
+    assert means["absolute"] == pytest.approx(0.072, abs=5e-4)
+    assert means["relative, recomputed"] == pytest.approx(0.221, abs=5e-4)
+
+
+def test_four_averages_are_not_the_mean_of_teacher_and_experts() -> None:
+    table = table_3()
+    assert table[table["reconciles"]].index.tolist() == [("GFT", "GPT-4o"), ("GFT", "Llama 3.2")]
+    odd = table[~table["reconciles"]]
+    assert odd["average"].tolist() == [51.25, 34.08, 62.60, 58.61]
+    assert odd["mean"].round(2).tolist() == pytest.approx([50.55, 33.53, 62.28, 56.07], abs=0.011)
+    assert table["regions"].tolist() == [0, 0, 0, 0, 13, 7]
+
+
+def test_counts_of_scans_give_the_rows_of_table_2() -> None:
+    table = table_2()
+    found = {name: counts_of(*row) for name, row in zip(table.index, table.to_numpy(), strict=True)}
+    assert found["BS-Llama 3.2"] == [(121, 10)]
+    assert found["GFT-GPT-4o"] == [(160, 15)]
+    assert found["Biomarkers"] == [(158, 19)]
+    assert found["ResNet 18"] == [(160, 5)]
+    assert found["GNN"] == [(159, 23)]
+    assert (159, 20) in found["GFT-Llama 3.2"]
+    assert len(found["BS-GPT-4o"]) > 1
+    # no other place of the three numbers of these rows fits
+    assert counts_of(0.759, 0.807, math.nan) == []
+    assert counts_of(math.nan, 0.435, 0.256) == []
