@@ -49,12 +49,12 @@ class ChatServer:
 
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers["Content-Length"]))
+                if server.route(self, data):
+                    return
                 if self.path == "/v1/chat/completions":
                     server.chat(self, json.loads(data))
                 elif self.path == "/v1/files":
-                    head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
-                    parts = BytesParser().parsebytes(head + data).get_payload()
-                    content = next(p for p in parts if p.get_filename()).get_payload(decode=True)
+                    _, content = uploaded(self, data)
                     name = f"file-{len(server.files)}"
                     server.files[name] = content
                     send(self, {"id": name, "object": "file", "bytes": 1, "created_at": 0, "filename": "x"})
@@ -62,6 +62,8 @@ class ChatServer:
                     send(self, server.start(json.loads(data)))
 
             def do_GET(self) -> None:
+                if server.route(self, b""):
+                    return
                 if self.path.endswith("/content"):
                     send(self, server.files[self.path.split("/")[3]])
                 elif self.path.startswith("/v1/batches/"):
@@ -90,6 +92,10 @@ class ChatServer:
     def paid(self) -> int:
         """Answers that were charged: one for each idempotency key."""
         return len(self.answered)
+
+    def route(self, handler: BaseHTTPRequestHandler, data: bytes) -> bool:
+        """Answer what this server does not know, and say so; a server with more interfaces overrides it."""
+        return False
 
     def action(self, messages: list[dict]) -> str:
         """Return what the first user text says about this arrival."""
@@ -178,6 +184,13 @@ class ChatServer:
             "error_file_id": f"{name}-bad" if bad else None,
         }
         return self.jobs[name]
+
+
+def uploaded(handler: BaseHTTPRequestHandler, data: bytes) -> tuple[str, bytes]:
+    """Return name and content of the file in an upload."""
+    head = f"Content-Type: {handler.headers['Content-Type']}\r\n\r\n".encode()
+    part = next(p for p in BytesParser().parsebytes(head + data).get_payload() if p.get_filename())
+    return part.get_filename(), part.get_payload(decode=True)
 
 
 def send(
