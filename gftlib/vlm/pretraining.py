@@ -1,0 +1,114 @@
+"""How the embedded students were made: phantoms, neutral lessons, all weights trained from nothing.
+
+``gftlib train-student tiny-qwen2.5-vl`` repeats it. The phantoms are drawn for this alone; no chapter
+evaluates on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from gftlib.jobs import run_jobs
+from gftlib.phantoms.octa import generate
+from gftlib.phantoms.octa_cohort import ScanSpec, cohort
+from gftlib.vlm.backbones import Student
+from gftlib.vlm.conversations import Example
+from gftlib.vlm.neutral_lessons import lessons, look
+from gftlib.vlm.recipes import Stage
+from gftlib.vlm.tiny import build
+from gftlib.vlm.tuning import Progress, tune
+
+SEED = 90210
+"""Of the phantoms; the cohorts of the chapters have others."""
+
+
+OPTIMISATION = Stage(epochs=1.0, lr=1.5e-3, warmup=50, pairs=20, images=4, save_every=100)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the pre-training.
+
+    Attributes:
+        scans: Number of phantoms, half of each device.
+        views: Turned and mirrored copies of each, of the eight there are, each with lessons of its own.
+        stage: The optimisation.
+    """
+
+    scans: int = 400
+    views: int = 8
+    stage: Stage = OPTIMISATION
+
+
+def neutral_images(scans: int, workers: int = 1) -> list[np.ndarray]:
+    """Return phantoms as uint8 images (h, w), half of each device."""
+    specs = [*cohort(scans - scans // 2, SEED), *cohort(max(1, scans // 2), SEED + 1, look="b")]
+    return run_jobs(_image, None, [(spec,) for spec in specs], workers)
+
+
+def views(images: Sequence[np.ndarray], count: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return turned and mirrored copies of square images, with their contrast and brightness changed."""
+    found = []
+    for image in images:
+        for k in rng.permutation(8)[:count]:
+            turned = np.rot90(image if k < 4 else image.T, k % 4).astype(float)
+            changed = 128 * (turned / 128) ** rng.uniform(0.8, 1.25) * rng.uniform(0.8, 1.2)
+            found.append(changed.clip(0, 255).astype(np.uint8))
+    return found
+
+
+def examples(student: Student, images: Sequence[np.ndarray], seed: int = 0) -> list[Example]:
+    """Return the neutral lessons of images, with boxes as the student writes them."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for image in images:
+        pairs = lessons(look(image), rng, student.family.boxes, image.shape, **student.pixels)
+        asked, told = zip(*pairs, strict=True)
+        found.append(Example(Image.fromarray(image).convert("RGB"), asked, told))
+    return found
+
+
+def pretrain(
+    name: str,
+    folder: Path | str,
+    words: Iterable[str] = (),
+    recipe: Recipe | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> list[float]:
+    """Train a small student from nothing and write it as a checkpoint of its architecture.
+
+    Args:
+        name: One of `gftlib.vlm.backbones.EMBEDDED`.
+        folder: Receives weights (bfloat16), tokenizer and processor; continues a run that was killed.
+        words: Texts whose words the tokenizer is to know, besides those of the lessons.
+        recipe: Settings.
+        workers: Processes that draw phantoms.
+        progress: Called with (done, total) after each step.
+
+    Returns:
+        The loss of each step.
+
+    Raises:
+        InputError: If there is no such student.
+    """
+    recipe, folder = recipe or Recipe(), Path(folder)
+    rng = np.random.default_rng(SEED)
+    images = views(neutral_images(recipe.scans, workers), recipe.views, rng)
+    draft = build(name, [])
+    texts = [text for one in examples(draft, images[:200]) for text in (*one.questions, *one.answers)]
+    student = build(name, [*words, *texts])
+    losses = tune(student, examples(student, images), recipe.stage, folder, progress)
+    student.model.to(torch.bfloat16).save_pretrained(str(folder))
+    student.processor.save_pretrained(str(folder))
+    return losses
+
+
+def _image(shared: None, spec: ScanSpec) -> np.ndarray:
+    return generate(spec).image
