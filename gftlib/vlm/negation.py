@@ -16,7 +16,7 @@ from typing import Literal
 
 Status = Literal["stated", "denied", "unstated"]
 
-_FALSE = r"no doubt|not only|not just|not merely|no change"
+_FALSE = r"no doubt|not only|not just|not merely|no change|than (?:usual|normal|expected|average)"
 _OPEN = r"(?:cannot|can not|can't|not)\s+(?:be\s+)?(?:rule out|ruled out|excluded?)"
 _DENY = (
     r"no(?!\s+(?:the|this|it|that)\b)|not|without|none of|neither|nor|never|absence of|absent"
@@ -25,7 +25,8 @@ _DENY = (
     r"|(?:is|are|was|were|do|does|did|can|has|have)n't"
 )
 _UNSAY = (
-    r"than|compared (?:to|with)|relative to|versus|vs|as in|if|whether|risk (?:of|for)|would|seen in"
+    r"than|compared (?:to|with)|relative to|versus|vs|(?<!well )as in|if|whether|risk (?:of|for)|would"
+    r"|(?:as|often|usually|typically|commonly) seen in"
     r"|(?:progress\w*|develop\w*|evolv\w*|convert\w*|transition\w*) (?:in)?to(?:wards?)?"
     r"|typical (?:of|for)|characteristic of|unlikely to be"
 )
@@ -53,6 +54,9 @@ _LIST = re.compile(
 )
 
 
+PLAIN = str.maketrans("‐‑‒–—’‘“”", "-----''\"\"")
+
+
 @dataclass(frozen=True)
 class Term:
     """A term in a text, by its place, and the group of things that it can be listed with."""
@@ -63,8 +67,9 @@ class Term:
 
 
 def plain(text: str) -> str:
-    """Return a text in lower case, dashes and quotation marks in their plain forms."""
-    return text.lower().translate(str.maketrans("‐‑‒–—’‘“”", "-----''\"\""))
+    """Return a text in lower case, dashes and quotation marks in their plain forms, places kept."""
+    lower = "".join(low if len(low := letter.lower()) == 1 else letter for letter in text)
+    return lower.translate(PLAIN)
 
 
 def clauses(text: str) -> list[tuple[int, int]]:
