@@ -22,6 +22,7 @@ UPSTREAM = {
         "03_attribution/record.json",
     ],
     "07_scale": [],
+    "08_bird_dataset": [],
 }
 PROSE = sorted(
     str(path)

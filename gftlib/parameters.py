@@ -112,6 +112,16 @@ class ScaleParameters(Parameters):
     workers: int = Field(ge=1, description="processes at work at once, one a use case")
 
 
+class BirdDatasetParameters(Parameters):
+    """Parameters of chapter 8."""
+
+    notebook: ClassVar[str] = "08_bird_dataset"
+    sections: ClassVar[tuple[str, ...]] = ("scans", "bird")
+    headline: ClassVar[tuple[str, str]] = ("counts", "gftlib.bird.dataset_study:headline")
+
+    workers: int = Field(ge=1, description="processes at work at once")
+
+
 NOTEBOOKS: dict[str, type[Parameters]] = {
     cls.notebook: cls
     for cls in (
@@ -120,5 +130,6 @@ NOTEBOOKS: dict[str, type[Parameters]] = {
         AttributionParameters,
         DialogueParameters,
         ScaleParameters,
+        BirdDatasetParameters,
     )
 }

@@ -11,15 +11,19 @@ from pydantic import Field
 from gftlib import paths
 from gftlib.errors import InputError, MissingError, did_you_mean
 from gftlib.sections import (
+    AgentSettings,
     AttributionSettings,
+    BirdSettings,
     ChestSettings,
     DialogueSettings,
     GraphSettings,
     OctaCohort,
     ScaleSettings,
+    ScanCohort,
     SkinSettings,
     Staging,
     Strict,
+    TuningSettings,
 )
 
 PROFILES = ("smoke", "phantom", "paper")
@@ -38,6 +42,10 @@ class Profile(Strict):
     staging: Staging
     attribution: AttributionSettings
     dialogue: DialogueSettings
+    tuning: TuningSettings
+    agent: AgentSettings
+    scans: ScanCohort
+    bird: BirdSettings
 
 
 def profile_path(name: str) -> Path:

@@ -127,6 +127,32 @@ class ScaleSettings(Strict):
     default_fraction: float = Field(gt=0, le=1, description="share of the data on which that is done")
 
 
+class ScanCohort(Strict):
+    """Chapters 8 and 9: which scans with instance masks (BiRD, section 3)."""
+
+    source: Literal["phantom", "folder"] = Field(
+        description="phantoms made here, or a folder in SA-Med2D's form"
+    )
+    images: int = Field(ge=3, description="phantoms of each modality; 3-D cases may lose near-duplicates")
+    path: str = Field(description="folder of SA-Med2D; ${NAME} is read from the environment")
+
+
+class BirdSettings(Strict):
+    """Chapter 8: Med-GRIT records (BiRD, section 3)."""
+
+    images: int = Field(ge=8, description="most images, balanced over modality and data set (BiRD: 60000)")
+    gap: int = Field(ge=1, description="least distance between slices of one stack")
+    overlap: float = Field(gt=0, le=1, description="masks of nearby slices overlap at most so much; 1: all")
+    instances: Literal["file", "components"] = Field(description="one a mask file, or one a connected piece")
+    test_share: float = Field(gt=0, lt=1, description="share of images in whole cases for testing")
+    negatives: float = Field(ge=0, le=1, description="share of images asked for what is not there")
+    box_format: Literal["qwen_vl", "qwen2_vl", "qwen3_vl", "qwen25_absolute"] = Field(
+        description="grammar of boxes; BiRD's is Qwen-VL's"
+    )
+    java: bool = Field(description="SPICE and METEOR are run where Java and their files are there")
+    resamples: int = Field(ge=20, description="bootstrap resamples of an interval")
+
+
 class AttributionSettings(Strict):
     """Chapter 3: integrated gradients (GFT, section 2.3) and how they are held against the lesions."""
 
@@ -156,6 +182,45 @@ class TeacherEndpoint(Strict):
     usd_out: float = Field(ge=0, description="US dollars per million output tokens")
     max_usd: float = Field(ge=0, description="most that may ever be spent on this record")
     batch: bool = Field(description="ask through batch jobs: half the price, within a day")
+
+
+class TuningSettings(Strict):
+    """Chapters 5 and 6: the students and how they are tuned (GFT, section 2.5)."""
+
+    students: dict[str, int] = Field(min_length=1, description="name, folder or hub id of each: its seeds")
+    arms: list[Literal["BS", "FT", "GFT", "GFT-shuffled"]] = Field(
+        min_length=1, description="what is compared; BS is the student as it came"
+    )
+    rank: int = Field(ge=1, description="of LoRA (the paper's code: 64)")
+    alpha: int = Field(ge=1, description="of LoRA (the paper's code: 64)")
+    dropout: float = Field(ge=0, lt=1, description="of LoRA (the paper's code: 0.1)")
+    lr: float = Field(gt=0, description="highest learning rate (the paper's code: 2e-4)")
+    first_epochs: float = Field(gt=0, description="of stage 1 (the paper's code: 4)")
+    second_epochs: float = Field(gt=0, description="of stage 2 (the paper's code: 1)")
+    first_parts: Literal["vision", "both"] = Field(
+        description="what learns in stage 1: the image's layers (the paper), or the language's too (its code)"
+    )
+    pairs: int = Field(ge=1, description="most pairs of an image in one step, for one pass over the image")
+    images: int = Field(ge=1, description="images a step and device")
+    accumulate: int = Field(ge=1, description="steps whose gradients are averaged")
+    optimizer: Literal["adamw", "adamw_8bit"] = Field(description="adamw_8bit needs bitsandbytes")
+    precision: Literal["no", "bf16"] = Field(description="mixed precision")
+    dtype: Literal["float32", "bfloat16"] = Field(description="of the frozen weights")
+    four_bit: bool = Field(description="quantise the frozen weights to 4 bits; needs bitsandbytes")
+    checkpointing: bool = Field(description="recompute activations; then no image pass is shared")
+    device: str = Field(description="where students are tuned: cpu, cuda")
+
+
+class AgentSettings(Strict):
+    """Chapter 6: what tuned students are asked (GFT, section 3)."""
+
+    explained: int = Field(ge=1, description="unseen scans on which explanations are examined")
+    shifted: int = Field(ge=0, description="unseen scans judged again by another device")
+    samples: int = Field(ge=1, description="scans in the judge's and the experts' study (the paper: 8)")
+    images: int = Field(ge=1, description="images at once")
+    longest: int = Field(ge=1, description="most tokens of an answer (the paper's code: 2048)")
+    temperature: float = Field(ge=0, description="0 takes the likeliest token; the paper's code: 0.5")
+    judge: Literal["offline", "hosted"] = Field(description="by rule, or a model at the teacher's endpoint")
 
 
 class DialogueSettings(Strict):

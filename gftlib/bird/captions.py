@@ -21,7 +21,7 @@ PLACES = (
     *("lower left", "lower", "lower right"),
 )
 
-# {name} is the marked name, {box} the marked box.
+# {name} is the marked name, {a_name} the name with its article, {box} the marked box.
 QUESTIONS = {
     "VG": (
         "Where is the {name} in this image?",
@@ -39,7 +39,7 @@ QUESTIONS = {
         "What can be seen in {box}? Describe it.",
         "Give a short description of the region {box}.",
     ),
-    "PRESENT": ("Is there a {name} in this image?", "Does this image show a {name}?"),
+    "PRESENT": ("Is there {a_name} in this image?", "Does this image show {a_name}?"),
     "MODALITY": ("Which imaging modality is this?", "How was this image taken?"),
     "LIST": ("What is visible in this image?", "Which structures or findings can be seen?"),
     "COUNT": ("How many structures or findings can be counted?", "How many objects can be seen?"),

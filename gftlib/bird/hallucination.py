@@ -23,6 +23,8 @@ RATE_THERE = "hallucination rate, whether it is there"
 YES = "yes-rate"
 POSITIVES = "accuracy on positives"
 _YES_NO = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
+# "No. There is no spleen" answers whether it is there; "No spleen can be seen" may answer where it is.
+_ANSWERS_WHETHER = re.compile(r"\s*(?:yes|no)\s*(?:[.,;:!]|$)", re.IGNORECASE)
 _DENIAL = re.compile(r"\b(?:no|not|cannot|none|absent|without)\b|n't\b", re.IGNORECASE)
 _CLAIM = re.compile(r"\b(?:shows?|there (?:is|are)|visible|present|can be seen)\b", re.IGNORECASE)
 
@@ -39,8 +41,8 @@ def says_yes(text: str) -> bool | None:
 
 
 def asks_whether(prediction: Prediction) -> bool:
-    """Return whether a question is one of presence: its reference answer begins with yes or no."""
-    return _YES_NO.match(prediction.annotation) is not None
+    """Return whether a question is one of presence: its reference answer is yes or no, alone or at first."""
+    return _ANSWERS_WHETHER.match(prediction.annotation) is not None
 
 
 def hallucination(

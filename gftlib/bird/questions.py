@@ -75,17 +75,17 @@ class Writer:
         """Return a name as the family marks what a box will refer to."""
         return _REF.get(self.box_format, "{}").format(name)
 
-    def grounded(self, meta: ImageMeta, name: str, boxes: Sequence[Box]) -> str:
-        """Return a name with all of its boxes."""
+    def grounded(self, name: str, boxes: Sequence[Box], size: tuple[int, int]) -> str:
+        """Return a name with all of its boxes on an image of (height, width) pixels."""
         tagged = self.box_format in _REF
         names = [name, *([None] * (len(boxes) - 1))] if tagged else [name] * len(boxes)
-        return format_boxes(np.array(boxes), self.box_format, names, meta.size)
+        return format_boxes(np.array(boxes), self.box_format, names, size)
 
     def vg(self, meta: ImageMeta, name: str, rng: np.random.Generator) -> Turn:
         """Ask where something is; the answer holds every instance of that name."""
         boxes = tuple(instance.box for instance in meta.named(name))
         question = _pick(rng, "VG").format(name=self.mark(name))
-        return Turn("VG", "VG", question, self.grounded(meta, name, boxes), name, boxes)
+        return Turn("VG", "VG", question, self.grounded(name, boxes, meta.size), name, boxes)
 
     def region(self, task: str, meta: ImageMeta, index: int, rng: np.random.Generator) -> Turn:
         """Ask what a region is (ROC: its bare name) or for its description (RC)."""
@@ -107,12 +107,12 @@ class Writer:
             "PRESENT": lambda: f"Yes, the image shows {name}.",
             "CAPTION": lambda: self.caption(meta),
         }[kind]()
-        return Turn("MIA", kind, _pick(rng, kind).format(name=name), answer, name)
+        return Turn("MIA", kind, _pick(rng, kind).format(a_name=article(name)), answer, name)
 
     def negative(self, name: str, rng: np.random.Generator) -> Turn:
         """Ask for what is not there: half the time where it is, half the time whether it is there."""
         kind = "VG" if rng.random() < 0.5 else "PRESENT"
-        question = _pick(rng, kind).format(name=self.mark(name) if kind == "VG" else name)
+        question = _pick(rng, kind).format(name=self.mark(name), a_name=article(name))
         lead = "No. " if kind == "PRESENT" else ""
         return Turn(NEGATIVE, kind, question, lead + absent_answer(name, int(rng.integers(2))), name)
 

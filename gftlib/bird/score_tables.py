@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
+from gftlib.bird.hallucination import POSITIVES, RATE, YES
 from gftlib.bird.paper_tables import TABLE_3
 from gftlib.bird.questions import TASKS
-from gftlib.bird.tasks import HEADLINES
+from gftlib.bird.tasks import HEADLINES, SLOT_F1
 from gftlib.datasets.sa_med2d_names import MODALITIES
 from gftlib.metrics.intervals import Cell, GroupTable
 
 OVER_MODALITIES, OVER_ITEMS = "mean of modalities", "all items"
 CAPABLE = 0.10
+T = TypeVar("T")
+Numbers = dict[str, dict[str, float]]  # modality or average -> value, low, high, n
 
 
 def cells(table: GroupTable) -> dict[str, Cell]:
@@ -26,38 +29,56 @@ def cells(table: GroupTable) -> dict[str, Cell]:
     return found | {OVER_MODALITIES: table.over_groups, OVER_ITEMS: table.over_items}
 
 
-def shown(cell: Cell) -> str:
-    """Return a share as per cent with interval and number of items: ``53.9 [50.1, 57.6] n=120``."""
-    if math.isnan(cell.value):
-        return f"- n={cell.n}"
-    interval = "" if math.isnan(cell.low) else f" [{100 * cell.low:.1f}, {100 * cell.high:.1f}]"
-    return f"{100 * cell.value:.1f}{interval} n={cell.n}"
+def shown(cell: Mapping[str, float]) -> str:
+    """Return a cell of `summary` as per cent with interval and n: ``53.9 [50.1, 57.6] n=120``."""
+    if "value" not in cell:
+        return f"- n={cell['n']}"
+    interval = f" [{100 * cell['low']:.1f}, {100 * cell['high']:.1f}]" if "low" in cell else ""
+    return f"{100 * cell['value']:.1f}{interval} n={cell['n']}"
 
 
-def modality_table(scores: Mapping[str, GroupTable]) -> pd.DataFrame:
-    """Return one row a modality and average, one column a score, in per cent."""
-    frame = pd.DataFrame({name: pd.Series(cells(table)).map(shown) for name, table in scores.items()})
-    order = [*MODALITIES.values(), *sorted(set(frame.index) - set(MODALITIES.values()))]
-    averages = [OVER_MODALITIES, OVER_ITEMS]
-    rows = [name for name in order if name in frame.index and name not in averages]
-    return frame.reindex([*rows, *averages]).fillna("")
+def modality_table(scores: Mapping[str, Numbers]) -> pd.DataFrame:
+    """Return one row a modality and average, one column a score, in per cent.
+
+    Args:
+        scores: What `summary` returned, or a part of it.
+    """
+    known = {name for numbers in scores.values() for name in numbers}
+    averages, printed = [OVER_MODALITIES, OVER_ITEMS], list(MODALITIES.values())
+    others = sorted(known - {*averages, *printed})
+    rows = [*(name for name in printed if name in known), *others, *averages]
+    told = {name: {key: shown(cell) for key, cell in numbers.items()} for name, numbers in scores.items()}
+    return pd.DataFrame(told).reindex(rows).fillna("")
 
 
-def beside_paper(scores: Mapping[str, GroupTable]) -> pd.DataFrame:
-    """Return the four scores of Table 3, the paper's first; what could not be computed here stays empty."""
+def main_scores(scores: Mapping[str, T]) -> dict[str, T]:
+    """Return one score a task, the paper's or what stands in for it, and those of hallucination."""
+    stand_ins = {"RC": (SLOT_F1,), "MIA": ("MIA BLEU-4", "MIA ROUGE-L")}
+    wanted: list[str] = []
+    for task in TASKS:
+        wanted += [HEADLINES[task]] if HEADLINES[task] in scores else stand_ins.get(task, ())
+    return {name: scores[name] for name in (*wanted, RATE, YES, POSITIVES) if name in scores}
+
+
+def beside_paper(scores: Mapping[str, Numbers]) -> pd.DataFrame:
+    """Return the four scores of Table 3, the paper's first; what could not be computed here stays empty.
+
+    Args:
+        scores: What `summary` returned.
+    """
     names = [*MODALITIES.values(), OVER_MODALITIES]
     columns: dict[tuple[str, str], pd.Series] = {}
     for task in TASKS:
         score = HEADLINES[task]
         printed = ["" if value is None else f"{value:.2f}" for value in TABLE_3[task]]
         columns[score, "paper"] = pd.Series(printed, index=names)
-        ours = cells(scores[score]) if score in scores else {}
-        columns[score, "this run"] = pd.Series({name: shown(cell) for name, cell in ours.items()}, dtype=str)
+        ours = {name: shown(cell) for name, cell in scores.get(score, {}).items()}
+        columns[score, "this run"] = pd.Series(ours, dtype=str)
     frame = pd.DataFrame(columns).reindex([*names, OVER_ITEMS])
     return frame.fillna("")
 
 
-def summary(scores: Mapping[str, GroupTable]) -> dict[str, dict[str, dict[str, float]]]:
+def summary(scores: Mapping[str, GroupTable]) -> dict[str, Numbers]:
     """Return scores as plain numbers: score -> modality or average -> value, low, high, n."""
     return {
         name: {key: _numbers(cell) for key, cell in cells(table).items()} for name, table in scores.items()

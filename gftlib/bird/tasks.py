@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -89,7 +89,7 @@ def evaluate(predictions: Sequence[Prediction], scoring: Scoring | None = None) 
     """
     scoring = scoring or Scoring()
     if not scoring.names:
-        scoring = Scoring(**vars(scoring) | {"names": class_names(predictions)})
+        scoring = replace(scoring, names=class_names(predictions))
     scored: dict[str, GroupTable] = {}
     work: dict[str, Callable[[Sequence[Prediction], Scoring], dict[str, GroupTable]]] = {
         "VG": grounding,

@@ -149,7 +149,7 @@ def test_yes_and_no(text, says):
 
 
 def test_hallucination_by_hand():
-    absent, no = "There is no polyp in this image.", "No. There is no polyp in this image."
+    absent, no = "No polyp can be seen in this image.", "No. There is no polyp in this image."
     found = h.hallucination(
         [
             told("NEG", CT, absent, LIVER),
@@ -180,13 +180,13 @@ def test_tables_hold_n_and_interval_in_every_cell():
         + [told("VG", MR, LIVER, LIVER if i else "", str(i)) for i in range(4)],
         FAST,
     )
-    frame = modality_table(scores)
+    frame = modality_table(summary(scores))
     assert frame.loc["CT", tasks.RECALL_AT] == "100.0 [100.0, 100.0] n=5"
     assert frame.loc["MR", tasks.RECALL_AT].startswith("75.0 [") and frame.loc[
         "MR", tasks.RECALL_AT
     ].endswith("n=4")
     assert list(frame.index) == ["CT", "MR", "mean of modalities", OVER_ITEMS]
-    paper = beside_paper(scores)
+    paper = beside_paper(summary(scores))
     assert paper.loc["CT", (tasks.RECALL_AT, "paper")] == "44.47"
     assert paper.loc["PET", (tasks.ROC_RECALL, "paper")] == "" == paper.loc["CT", (tasks.MBMR, "this run")]
     numbers = summary(scores)[tasks.RECALL_AT]
