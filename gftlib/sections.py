@@ -204,7 +204,7 @@ class TuningSettings(Strict):
     images: int = Field(ge=1, description="images a step and device")
     accumulate: int = Field(ge=1, description="steps whose gradients are averaged")
     optimizer: Literal["adamw", "adamw_8bit"] = Field(description="adamw_8bit needs bitsandbytes")
-    precision: Literal["no", "bf16"] = Field(description="mixed precision")
+    precision: Literal["fp32", "bf16"] = Field(description="mixed precision")
     dtype: Literal["float32", "bfloat16"] = Field(description="of the frozen weights")
     four_bit: bool = Field(description="quantise the frozen weights to 4 bits; needs bitsandbytes")
     checkpointing: bool = Field(description="recompute activations; then no image pass is shared")

@@ -20,7 +20,7 @@ TERMS: dict[FindingKind, str] = {
     "FAZ enlargement": r"enlargement of the (?:faz|foveal avascular zone)"
     r"|enlarged (?:faz|foveal avascular zone)|widening of the (?:faz|foveal avascular zone)"
     r"|(?:faz|foveal avascular zone) (?:that )?is (?:markedly )?(?:enlarged|larger)",
-    "dilated vessels": r"focal(?:ly)? (?:vessel )?dilat\w+|vessel dilation|dilated (?:vessel\w*|vessel calibre)"
+    "dilated vessels": r"focal(?:ly)? (?:vessel )?dilat\w+|vessel dilation|dilated vessel\w*"
     r"|uneven, dilated vessel calibre|local widening of a vessel|microaneurysms?|beading",
     "tortuous vessels": r"tortuo\w+|abnormal winding|winding course|winding of the larger vessels",
     "dense tangle": r"(?:dense )?tangles?(?: of vessels)?|knots? of crowded\w*|cluster of closely packed"

@@ -43,7 +43,7 @@ class Stage:
         clip: Longest gradient.
         optimizer: ``adamw``, or bitsandbytes' ``adamw_8bit`` (the paper's public code).
         checkpointing: Recompute activations to save memory; images are then passed once for every pair.
-        precision: ``no`` or ``bf16``.
+        precision: ``fp32``, or mixed with ``bf16``.
         save_every: Steps between two checkpoints.
         seed: Of order and dropout.
     """
@@ -59,7 +59,7 @@ class Stage:
     clip: float = 1.0
     optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
     checkpointing: bool = False
-    precision: Literal["no", "bf16"] = "no"
+    precision: Literal["fp32", "bf16"] = "fp32"
     save_every: int = 100
     seed: int = 0
 

@@ -72,7 +72,7 @@ def tune(
         raise InputError("nothing to learn: examples without answers")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator(mixed_precision=stage.precision)
+    accelerator = Accelerator(mixed_precision="no" if stage.precision == "fp32" else stage.precision)
     order = Steps(examples, stage, accelerator.num_processes)
     work = TuningState(student, stage, order.total, fingerprint(student, examples, stage))
     losses = work.restore(folder)

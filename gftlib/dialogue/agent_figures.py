@@ -1,0 +1,104 @@
+"""The figures of chapters 5 and 6: losses, stages, explanations of students."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from gftlib import plots
+from gftlib.dialogue.lessons import ARMS
+
+LOOKS = dict(
+    zip(
+        ARMS,
+        (("neutral", "^"), ("vessel", "s"), ("pdr", "o"), ("ica", "D")),
+        strict=True,
+    )
+)
+"""Colour and marker of each arm."""
+
+
+def loss_figure(losses: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """Show the loss of each step, one panel a student.
+
+    Args:
+        losses: Student -> arm -> losses of its stages, one after the other, of its first seed.
+    """
+    with plots.style():
+        figure, axes = plots.panels(1, len(losses), aspect=0.7 if len(losses) > 1 else 0.4)
+        for ax, (student, arms) in zip(axes[0], losses.items(), strict=True):
+            for arm, values in arms.items():
+                width = max(1, len(values) // 40)
+                smooth = pd.Series(values).rolling(width, min_periods=1).mean()
+                ax.plot(np.arange(1, len(values) + 1), smooth, color=plots.COLOURS[LOOKS[arm][0]], label=arm)
+            ax.set(xlabel="step", ylabel="loss per token", title=student, yscale="log")
+            ax.legend(fontsize=8)
+    return figure
+
+
+def staging_figure(scores: Mapping[str, Any], reference: Mapping[str, float], about: str) -> Figure:
+    """Show the balanced accuracy of every student, a dot a seed, beside lines for other methods.
+
+    Args:
+        scores: What `gftlib.dialogue.staging_answers.headline` gives.
+        reference: Balanced accuracy of other methods.
+        about: Which run this is.
+    """
+    students = list(dict.fromkeys(key.rpartition("/")[0] for key in scores))
+    with plots.style():
+        figure, axes = plots.panels(1, 1, aspect=0.2 + 0.14 * len(students))
+        ax = axes[0, 0]
+        for y, student in enumerate(students):
+            for k, arm in enumerate(ARMS):
+                if (entry := scores.get(f"{student}/{arm}")) is None:
+                    continue
+                colour, marker = LOOKS[arm]
+                height = y + 0.15 * (k - 1.5)
+                each = entry["balanced_accuracy"]
+                ax.plot(each, [height] * len(each), marker, color=plots.COLOURS[colour], markersize=5)
+                tick = [height - 0.06, height + 0.06]
+                ax.plot([entry["mean"]] * 2, tick, color=plots.COLOURS[colour], label=arm)
+        for name, value in reference.items():
+            ax.axvline(value, color="0.4", linewidth=1, linestyle="--")
+            ax.annotate(name, (value, len(students) - 0.45), fontsize=7, ha="center", color="0.3")
+        ax.set_yticks(range(len(students)), students)
+        ax.set(xlabel="balanced accuracy", xlim=(0, 1), ylim=(len(students) - 0.4, -0.6), title=about)
+        handles, labels = ax.get_legend_handles_labels()
+        unique = dict(zip(labels, handles, strict=True))
+        figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=4, fontsize=8)
+    return figure
+
+
+def explanation_figure(scores: Mapping[str, float], ceiling: Mapping[str, float], about: str) -> Figure:
+    """Show what students explain rightly: F1 of (kind, quadrant) and recall of boxes, with the table's.
+
+    Args:
+        scores: Flat numbers ``<student>/<arm>/<seed>/<scope>/<score>``.
+        ceiling: The same of the table, ``<scope>/<score>``.
+        about: Which run this is.
+    """
+    panels = {"kinds/f1": "F1 of kind and quadrant", "FAZ/box_recall": "FAZ boxes found"}
+    panels |= {"non-perfusion/box_recall": "non-perfusion boxes found"}
+    parts = list(dict.fromkeys(key.rsplit("/", 3)[0] for key in scores if key.endswith("/kinds/f1")))
+    with plots.style():
+        figure, axes = plots.panels(1, len(panels), aspect=0.3 + 0.16 * len(parts))
+        for ax, (score, title) in zip(axes[0], panels.items(), strict=True):
+            for y, part in enumerate(parts):
+                colour, marker = LOOKS[part.rpartition("/")[2]]
+                values = [
+                    v
+                    for key, v in scores.items()
+                    if key.startswith(f"{part}/") and key.endswith(score) and key.count("/") == 4
+                ]
+                ax.plot(values, [y] * len(values), marker, color=plots.COLOURS[colour], markersize=5)
+            if score in ceiling:
+                ax.axvline(ceiling[score], color="0.3", linewidth=1, linestyle="--")
+            ax.set(xlabel=title, xlim=(-0.03, 1.03), ylim=(len(parts) - 0.5, -0.5))
+            names = [part.replace("/", " · ") for part in parts]
+            ax.set_yticks(range(len(parts)), names if ax is axes[0, 0] else [])
+        figure.suptitle(about, fontsize=9)
+    return figure

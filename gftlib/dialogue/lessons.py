@@ -1,0 +1,89 @@
+"""Dialogues as what a student learns: the arms of the comparison (GFT, sections 2.5 and 3).
+
+* ``FT``: image and label, nothing else.
+* ``GFT``: the diagnosis explained, then the dialogue on regions and vessels.
+* ``GFT-shuffled``: the same questions, volume and steps, but each image has the dialogue of another image of
+  its stage. What it gains comes from words and stages; what GFT gains beyond it comes from the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from gftlib.dialogue.prompts import student_system
+from gftlib.dialogue.questions import QUESTIONS
+from gftlib.dialogue.records import Dialogue, spoken
+from gftlib.errors import InputError
+from gftlib.octa.table_rows import STAGES
+from gftlib.vlm.backbones import Student
+from gftlib.vlm.conversations import Example
+
+Arm = Literal["BS", "FT", "GFT", "GFT-shuffled"]
+ARMS: tuple[Arm, ...] = ("BS", "FT", "GFT", "GFT-shuffled")
+SIZE = (304, 304)
+"""(height, width) of a scan, where a file does not say otherwise."""
+
+
+def examples(
+    dialogues: Sequence[Dialogue], images: Mapping[str, Path], student: Student, size: tuple[int, int] = SIZE
+) -> list[Example]:
+    """Return dialogues as a student learns them, boxes in its own grammar.
+
+    Args:
+        dialogues: All of one stage.
+        images: Image file of each scan.
+        student: Who learns.
+        size: (height, width) of the images.
+
+    Raises:
+        InputError: If a scan has no image.
+    """
+    found = []
+    for dialogue in dialogues:
+        if dialogue.id not in images:
+            raise InputError(f"no image of scan {dialogue.id}")
+        told = tuple(spoken(pair, student.family.boxes, size, **student.pixels) for pair in dialogue.pairs)
+        asked = tuple(pair.question for pair in dialogue.pairs)
+        found.append(Example(images[dialogue.id], asked, told, student_system(dialogue.stage)))
+    return found
+
+
+def labels_alone(
+    stages: Mapping[str, str], images: Mapping[str, Path], rng: np.random.Generator
+) -> list[Example]:
+    """Return what FT learns: the questions of stage 1, answered by the label.
+
+    Args:
+        stages: Stage of each scan: healthy, NPDR or PDR.
+        images: Image file of each.
+        rng: Picks wordings.
+    """
+    asked = QUESTIONS["stage"]
+    return [
+        Example(images[name], (asked[int(rng.integers(len(asked)))],), (f"{stage}.",), student_system(1))
+        for name, stage in stages.items()
+    ]
+
+
+def shuffled(
+    dialogues: Sequence[Dialogue], stages: Mapping[str, str], rng: np.random.Generator
+) -> list[Dialogue]:
+    """Give each scan the dialogue of another scan of its stage; the only scan of a stage keeps its own.
+
+    Args:
+        dialogues: Of one stage of tuning.
+        stages: Stage of each scan.
+        rng: Source of chance; the same state gives the same exchange for every list of the same scans.
+    """
+    given: dict[str, Dialogue] = {}
+    for stage in STAGES:
+        names = [d for d in dialogues if stages[d.id] == stage]
+        order = rng.permutation(len(names))
+        for k, giver in enumerate(order):
+            taker = names[order[(k + 1) % len(order)]]
+            given[taker.id] = names[giver].model_copy(update={"id": taker.id, "image": taker.image})
+    return [given[dialogue.id] for dialogue in dialogues]

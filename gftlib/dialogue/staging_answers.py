@@ -1,0 +1,87 @@
+"""Stages in the answers of students, scored (GFT, Table 1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gftlib.dialogue.lessons import ARMS
+from gftlib.errors import InputError
+from gftlib.octa.table_rows import STAGES
+from gftlib.vlm.labels import compare_rules
+
+COLUMNS = ("student", "arm", "seed", "scan", "stage", "answer")
+
+
+def read_answers(predictions: Path | pd.DataFrame) -> pd.DataFrame:
+    """Return answers, from a CSV file if a path is given.
+
+    Raises:
+        InputError: If a column is missing.
+    """
+    if not isinstance(predictions, pd.DataFrame):
+        predictions = pd.read_csv(predictions, keep_default_na=False)
+    if missing := [name for name in COLUMNS if name not in predictions]:
+        raise InputError(f"answers on stages need the column {missing[0]!r}")
+    return predictions
+
+
+def headline(predictions: Path | pd.DataFrame) -> dict[str, Any]:
+    """Score the stages that students gave, one entry a (student, arm).
+
+    Args:
+        predictions: Columns of `COLUMNS`, one row an answer.
+
+    Returns:
+        ``<student>/<arm>`` -> ``balanced_accuracy`` of each seed, ``mean``, precision and recall of each
+        stage (mean over seeds), the share of answers without a stage, and ``first_rule``: the mean balanced
+        accuracy if the first stage named counts, as in the paper's public code.
+
+    Raises:
+        InputError: If a column is missing.
+    """
+    found: dict[str, Any] = {}
+    for (student, arm), rows in read_answers(predictions).groupby(["student", "arm"], sort=False):
+        runs = [
+            compare_rules(part["stage"].tolist(), part["answer"].tolist()) for _, part in rows.groupby("seed")
+        ]
+        scores = [run.negation.scores for run in runs]
+        entry: dict[str, Any] = {
+            "balanced_accuracy": [round(score.balanced_accuracy, 4) for score in scores],
+            "mean": round(float(np.mean([score.balanced_accuracy for score in scores])), 4),
+            "first_rule": round(float(np.mean([run.first.scores.balanced_accuracy for run in runs])), 4),
+            "unparsable": round(sum(run.negation.unparsable for run in runs) / len(rows), 4),
+            "scans": int(rows["scan"].nunique()),
+        }
+        for name in ("precision", "recall"):
+            means = np.mean([getattr(score, name)[: len(STAGES)] for score in scores], axis=0)
+            entry[name] = {
+                stage: round(float(value), 4)
+                for stage, value in zip(STAGES, means, strict=True)
+                if np.isfinite(value)
+            }
+        found[f"{student}/{arm}"] = entry
+    return found
+
+
+def table(scores: dict[str, Any]) -> pd.DataFrame:
+    """Return `headline` as the paper's Table 1: one row a (tuning, student), percent signs left out."""
+    rows = []
+    for key, entry in scores.items():
+        student, _, arm = key.rpartition("/")
+        each = entry["balanced_accuracy"]
+        spread = f" ± {np.std(each, ddof=1):.3f}" if len(each) > 1 else ""
+        row = {"tuning": arm, "model": student, "balanced accuracy": f"{entry['mean']:.3f}{spread}"}
+        for stage in STAGES:
+            for name in ("precision", "recall"):
+                value = entry[name].get(stage)
+                row[f"{name} {stage}"] = "–" if value is None else f"{value:.3f}"
+        row["no stage given"] = f"{entry['unparsable']:.1%}"
+        row["first stage named counts"] = f"{entry['first_rule']:.3f}"
+        rows.append(row)
+    order = {arm: k for k, arm in enumerate(ARMS)}
+    rows.sort(key=lambda row: order[row["tuning"]])
+    return pd.DataFrame(rows).set_index(["tuning", "model"])
