@@ -121,7 +121,8 @@ def form(
         f"each scan (1 is best, no rank twice), score each from 0 to 100 in steps of {step}, and mark the "
         "quadrants where the answer names an abnormality that is indeed there. Quadrants are those of the "
         f"image.</p><ul>{rules}</ul><p>Nothing leaves your computer. Save your answers at the end and send "
-        f'the file back.</p><form id="study" data-study="{html.escape(study)}" data-rater="{html.escape(rater)}">'
+        "the file back.</p>"
+        f'<form id="study" data-study="{html.escape(study)}" data-rater="{html.escape(rater)}">'
         f'{sections}<p><button type="submit">Save my answers</button></p>'
         '<p id="note" role="status" aria-live="polite"></p></form></main>'
         f"<script>{SCRIPT}</script></body></html>\n"
