@@ -59,6 +59,13 @@ class Batch:
     labels: Tensor
     owner: Tensor = field(repr=False)
 
+    def rows(self, rows: Sequence[int]) -> Batch:
+        """Return some of the branches, without the padding that only others need."""
+        chosen = torch.as_tensor(rows, device=self.owner.device)
+        width = int(self.mask[chosen].sum(1).max())
+        ids, mask, labels = (t[chosen, :width] for t in (self.ids, self.mask, self.labels))
+        return Batch(self.prefix, ids, mask, labels, self.owner[chosen])
+
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device."""
         prefix = {name: value.to(device) for name, value in self.prefix.items()}

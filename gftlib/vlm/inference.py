@@ -78,9 +78,9 @@ def _tokens(
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Yield column, rows and tokens; a row that has ended takes no further part."""
     model, owner = student.model, batch.owner
-    cache, seen, after = run_prefix(model, batch.prefix)
-    cache.batch_select_indices(owner)
-    seen = torch.cat([seen[owner], batch.mask], 1)
+    prefix = run_prefix(model, batch.prefix)
+    cache, after = prefix.cache_of(owner), prefix.after
+    seen = torch.cat([prefix.seen[owner], batch.mask], 1)
     lengths = batch.mask.sum(1)
     steps = after[owner, None] + torch.arange(batch.ids.shape[1], device=owner.device)
     rows, ids, last = torch.arange(len(owner), device=owner.device), batch.ids, lengths - 1

@@ -42,7 +42,7 @@ class Recipe:
     """
 
     scans: int = 400
-    views: int = 8
+    views: int = 6
     stage: Stage = OPTIMISATION
 
 

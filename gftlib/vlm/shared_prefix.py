@@ -8,11 +8,14 @@ would see alone, so loss and gradients are those of separate examples.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import DynamicCache
 
 from gftlib.vlm.conversations import IGNORED, Batch
 
@@ -34,40 +37,79 @@ class Shared(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the mean loss of the learnt tokens."""
-        if self.share:
-            logits = branch_logits(self.model, batch)[:, :-1]
-            labels = batch.labels[:, 1:]
-        else:
+        total = (batch.labels[:, 1:] != IGNORED).sum()
+        if not self.share:
             inputs, labels = separate(batch)
-            logits = self.model(**inputs, use_cache=False).logits[:, :-1]
-            labels = labels[:, 1:]
-        learnt = labels != IGNORED
-        return functional.cross_entropy(logits[learnt].float(), labels[learnt])
+            return _summed(self.model(**inputs, use_cache=False).logits, labels) / total
+        prefix = run_prefix(self.model, batch.prefix)
+        parts = [batch.rows(rows) for rows in buckets(batch.mask.sum(1).tolist())]
+        losses = [_summed(branch_logits(self.model, part, prefix), part.labels) for part in parts]
+        return torch.stack(losses).sum() / total
 
 
-def branch_logits(model: nn.Module, batch: Batch) -> Tensor:
+@dataclass(frozen=True)
+class Prefix:
+    """What prefixes leave to their branches.
+
+    Attributes:
+        cache: Keys and values.
+        seen: Mask of their tokens, (p, n).
+        after: Position that follows each, (p,).
+    """
+
+    cache: DynamicCache
+    seen: Tensor
+    after: Tensor
+
+    def cache_of(self, owner: Tensor) -> DynamicCache:
+        """Return a cache of its own for branches of these prefixes."""
+        copy = DynamicCache()
+        for number, layer in enumerate(self.cache.layers):
+            copy.update(layer.keys[owner], layer.values[owner], number)
+        return copy
+
+
+def buckets(lengths: Sequence[int], most: int = 4, call: int = 200) -> list[list[int]]:
+    """Group rows of like length, so that little of a padded batch is padding.
+
+    Args:
+        lengths: Tokens of each row.
+        most: Most groups.
+        call: What one more call of the model costs, in tokens.
+
+    Returns:
+        The rows of each group: the grouping that costs least.
+    """
+    order = np.argsort(lengths, kind="stable")
+    ascending = np.asarray(lengths)[order]
+    best = [(0.0, ())] + [(np.inf, ())] * len(order)
+    for _ in range(most):
+        longer = list(best)
+        for stop in range(1, len(order) + 1):
+            for start in range(stop):
+                cost = best[start][0] + (stop - start) * ascending[stop - 1] + call
+                if cost < longer[stop][0]:
+                    longer[stop] = (cost, (*best[start][1], (start, stop)))
+        best = longer
+    return [order[start:stop].tolist() for start, stop in best[-1][1]]
+
+
+def branch_logits(model: nn.Module, batch: Batch, prefix: Prefix) -> Tensor:
     """Return the logits after each token of the branches, (b, n, vocabulary)."""
-    cache, seen, positions = run_prefix(model, batch.prefix)
-    cache.batch_select_indices(batch.owner)
-    seen = torch.cat([seen[batch.owner], batch.mask], 1)
-    steps = positions[batch.owner, None] + torch.arange(batch.ids.shape[1], device=batch.ids.device)
-    extra = image_view(batch.prefix, batch.owner, batch.ids.shape[1])
+    owner, length = batch.owner, batch.ids.shape[1]
+    steps = prefix.after[owner, None] + torch.arange(length, device=batch.ids.device)
     return model(
         input_ids=batch.ids,
-        attention_mask=seen,
+        attention_mask=torch.cat([prefix.seen[owner], batch.mask], 1),
         position_ids=model_positions(model, steps),
-        past_key_values=cache,
+        past_key_values=prefix.cache_of(owner),
         use_cache=True,
-        **extra,
+        **image_view(batch.prefix, owner, length),
     ).logits
 
 
-def run_prefix(model: nn.Module, prefix: dict[str, Tensor]) -> tuple[Any, Tensor, Tensor]:
-    """Run the prefixes.
-
-    Returns:
-        The cache of keys and values; the mask of the prefixes, (p, n); the position that follows each, (p,).
-    """
+def run_prefix(model: nn.Module, prefix: dict[str, Tensor]) -> Prefix:
+    """Run the prefixes."""
     cache = model(**prefix, use_cache=True, logits_to_keep=1).past_key_values
     seen = prefix["attention_mask"]
     after = seen.sum(1)
@@ -81,7 +123,7 @@ def run_prefix(model: nn.Module, prefix: dict[str, Tensor]) -> tuple[Any, Tensor
             attention_mask=seen,
         )
         after = after + shift[:, 0]
-    return cache, seen, after
+    return Prefix(cache, seen, after)
 
 
 def model_positions(model: nn.Module, steps: Tensor) -> Tensor:
@@ -127,6 +169,13 @@ def separate(batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
         own = prefix["cross_attention_mask"][owner]
         inputs["cross_attention_mask"] = torch.cat([own, inputs["cross_attention_mask"][:, start:]], 1)
     return inputs, labels
+
+
+def _summed(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the summed loss of the learnt tokens."""
+    labels = labels[:, 1:]
+    learnt = labels != IGNORED
+    return functional.cross_entropy(logits[:, :-1][learnt].float(), labels[learnt], reduction="sum")
 
 
 def _spliced(prefix: Tensor, branch: Tensor, batch: Batch, fill: int = 0) -> Tensor:

@@ -14,7 +14,7 @@ from gftlib.vlm.backbones import EMBEDDED, FAMILIES, describe, family_of, find_c
 from gftlib.vlm.conversations import IGNORED, Example, encode, plain_text
 from gftlib.vlm.inference import answer
 from gftlib.vlm.recipes import Adapter, Stage, Steps
-from gftlib.vlm.shared_prefix import Shared, separate
+from gftlib.vlm.shared_prefix import Shared, buckets, separate
 from gftlib.vlm.tiny import build
 from gftlib.vlm.tuning import add_adapter, tune
 
@@ -288,3 +288,11 @@ def test_history_is_plain_json(student, examples, tmp_path):
     kept = json.loads((tmp_path / "history.json").read_text())
     assert kept["stage"]["lr"] == 2e-4
     assert len(kept["losses"]) == 2
+
+
+def test_rows_are_grouped_where_that_saves_padding():
+    assert sorted(buckets([5, 5, 5], call=200)[0]) == [0, 1, 2]
+    groups = buckets([1000, 10, 12, 990, 11], call=5)
+    assert sorted(sorted(group) for group in groups) == [[0, 3], [1, 2, 4]]
+    assert len(buckets(list(range(1, 400, 20)), most=3, call=0)) == 3
+    assert sorted(row for group in buckets([7, 1, 3, 9], call=0) for row in group) == [0, 1, 2, 3]
