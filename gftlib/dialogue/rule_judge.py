@@ -1,8 +1,8 @@
 """The judge by rule: the same judgements as the hosted one, from label and table alone, without a model.
 
 It reads what an answer claims (`gftlib.dialogue.claims`) and which stage it gives, and counts. The same
-answer always gets the same points. It knows questions on the diagnosis and on the five kinds of abnormality;
-comparisons of density, shapes and distances are beyond it.
+answer always gets the same points. Questions on the diagnosis, on what is seen somewhere and on the five
+kinds of abnormality are judged; others, such as comparisons of density, are said to be beyond it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,20 @@ MEETS, REASON, PLACE, LENGTH = 40, 25, 20, 15
 or denied; a quadrant is named, or none is called for; the answer has a fit length."""
 SHORTEST, LONGEST = 4, 120
 """Words of an answer of fit length."""
+TOPICS: dict[FindingKind, str] = {
+    "non-perfusion": r"non-?perfusion|drop-?out|capillary flow",
+    "FAZ enlargement": r"(?:enlarg|widen|how large|size)[^?]*\b(?:faz|avascular zone)"
+    r"|(?:faz|avascular zone)[^?]*\b(?:enlarg|large|size)",
+    "dilated vessels": r"dilat|uneven calib|local widening",
+    "tortuous vessels": r"tortuo|\bwind\b|winding",
+    "dense tangle": r"tangle|knots?\b|crowded|closely packed",
+}
+"""By what a question is known to ask for a kind of finding."""
+_OPEN = re.compile(
+    r"do you see in|describe|abnormal|look like|finding|what do you see|explain", re.IGNORECASE
+)
+_BEYOND = re.compile(r"how far|close to the|farther", re.IGNORECASE)
+_FAZ = re.compile(r"\bfaz\b|avascular zone", re.IGNORECASE)
 _ASKS_STAGE = re.compile(r"diagnos|\bstag|retinopathy|classif|\bhealthy\b|\bgrade", re.IGNORECASE)
 
 
@@ -38,14 +52,16 @@ class RuleJudge(Record):
     """The judge by rule; it has no settings."""
 
     def judge(self, items: Sequence[Item]) -> Judged:
-        """Judge the answers.
+        """Judge the answers; questions that are beyond the rules are among the missing.
 
         Raises:
             InputError: If a question occurs twice or has no answers, or a label is not known.
         """
         check_items(items)
-        found = [self._judged(item, model) for item in items for model in sorted(item.answers)]
-        return Judged(tuple(found), {})
+        inside = [item for item in items if covers(item.question)]
+        found = [self._judged(item, model) for item in inside for model in sorted(item.answers)]
+        beyond = {(i.table.scan, i.question): "beyond the rules" for i in items if not covers(i.question)}
+        return Judged(tuple(found), beyond)
 
     def _judged(self, item: Item, model: str) -> Judgement:
         text = item.answers[model]
@@ -99,9 +115,19 @@ def read(text: str, question: str) -> Said:
     return Said(kinds, frozenset(placed), denied - kinds)
 
 
+def covers(question: str) -> bool:
+    """Return whether the rules can judge answers to a question."""
+    if _BEYOND.search(question):
+        return False
+    kinds, _ = topics(question)
+    opened = _OPEN.search(question) is not None and _FAZ.search(question) is None
+    return bool(kinds) or opened or _ASKS_STAGE.search(question) is not None
+
+
 def topics(question: str) -> tuple[frozenset[FindingKind], frozenset[Quadrant]]:
     """Return the kinds of abnormality, and the quadrants, that a question names."""
-    return frozenset(claim.kind for claim in claims(question)), _places(question)
+    low = plain(question)
+    return frozenset(kind for kind, words in TOPICS.items() if re.search(words, low)), _places(question)
 
 
 def _places(text: str) -> frozenset[Quadrant]:

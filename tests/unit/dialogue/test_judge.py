@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import chat_server
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from gftlib.dialogue.judge import HostedJudge, comparison_schema
+from gftlib.dialogue.offline_teacher import OfflineTeacher
+from gftlib.dialogue.questions import QUESTIONS
 from gftlib.dialogue.rubric import RUBRIC, Item, masked, score_table, shuffled
-from gftlib.dialogue.rule_judge import RuleJudge, read, reference_text
+from gftlib.dialogue.rule_judge import RuleJudge, covers, read, reference_text
 from gftlib.endpoint.client import Endpoint, Settings
 from gftlib.errors import InputError
 
@@ -223,6 +226,28 @@ def test_a_question_completes_its_answer(question: str, answer: str, placed: set
     found = read(answer, question)
     assert found.placed == placed
     assert found.denied == denied
+
+
+def test_what_is_beyond_the_rules_is_not_judged(make) -> None:
+    beyond = "Which quadrant has the densest vessel network?"
+    found = RuleJudge().judge([Item(make(), beyond, ANSWERS), Item(make(), QUESTION, ANSWERS)])
+    assert found.missing == {("s1", beyond): "beyond the rules"}
+    assert {j.question for j in found.judgements} == {QUESTION}
+    for what in ("faz_shape", "faz_place", "perfusion", "even", "ring", "densest", "versus", "halves"):
+        assert not any(
+            covers(q.format(place="upper left quadrant", other="lower half")) for q in QUESTIONS[what]
+        )
+
+
+def test_the_teacher_s_own_answers_are_right(make) -> None:
+    points = []
+    for seed in range(4):
+        table, teacher = make(f"s{seed}"), OfflineTeacher(seed=seed)
+        pairs = (*teacher.first(table, "a").pairs, *teacher.second(table, "a").pairs)
+        named = [p for p in pairs if p.kind in ("quadrant", "presence", "vessels")]
+        found = RuleJudge().judge([Item(table, p.question, {"m": p.answer}) for p in named])
+        points += [(j.accuracy, j.localisation) for j in found.judgements]
+    assert np.mean(points) > 95
 
 
 def test_points_are_averaged_by_model(make) -> None:

@@ -292,7 +292,7 @@ def test_history_is_plain_json(student, examples, tmp_path):
 
 def test_rows_are_grouped_where_that_saves_padding():
     assert sorted(buckets([5, 5, 5], call=200)[0]) == [0, 1, 2]
-    groups = buckets([1000, 10, 12, 990, 11], call=5)
+    groups = buckets([1000, 10, 12, 990, 11], call=20)
     assert sorted(sorted(group) for group in groups) == [[0, 3], [1, 2, 4]]
     assert len(buckets(list(range(1, 400, 20)), most=3, call=0)) == 3
     assert sorted(row for group in buckets([7, 1, 3, 9], call=0) for row in group) == [0, 1, 2, 3]
