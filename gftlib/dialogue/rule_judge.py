@@ -45,7 +45,10 @@ _OPEN = re.compile(
 )
 _BEYOND = re.compile(r"how far|close to the|farther", re.IGNORECASE)
 _FAZ = re.compile(r"\bfaz\b|avascular zone", re.IGNORECASE)
-_ASKS_STAGE = re.compile(r"diagnos|\bstag|retinopathy|classif|\bhealthy\b|\bgrade", re.IGNORECASE)
+_ASKS_STAGE = re.compile(
+    r"diagnos|\bstag|retinopathy|classif|\bgrade|(?:this|it|retina|eye|scan) healthy|healthy,? (?:or|npdr)",
+    re.IGNORECASE,
+)
 
 
 class RuleJudge(Record):
