@@ -149,6 +149,9 @@ class BirdSettings(Strict):
     box_format: Literal["qwen_vl", "qwen2_vl", "qwen3_vl", "qwen25_absolute"] = Field(
         description="grammar of boxes; BiRD's is Qwen-VL's"
     )
+    captions: Literal["offline", "hosted"] = Field(
+        description="by rule, or by the hosted teacher of chapter 4, who sees no image"
+    )
     java: bool = Field(description="SPICE and METEOR are run where Java and their files are there")
     resamples: int = Field(ge=20, description="bootstrap resamples of an interval")
 

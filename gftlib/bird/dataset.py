@@ -9,11 +9,13 @@ from typing import Any
 
 from gftlib.bird import layouts
 from gftlib.bird.captions import Caption, rule_caption
+from gftlib.bird.hosted_captions import HostedCaptions, ask, captioned
 from gftlib.bird.instances import Rule, collect, read_meta, write_meta
 from gftlib.bird.records import RecordConfig, plan, records, tally
 from gftlib.datasets.sa_med2d import Problems, SAMed2D
 from gftlib.datasets.sa_med2d_names import MIN_AREA
 from gftlib.datasets.slices import sample
+from gftlib.endpoint.client import Endpoint
 from gftlib.errors import InputError
 from gftlib.paths import write_json
 
@@ -46,7 +48,7 @@ def build(
     source: Path | str,
     folder: Path | str,
     config: BuildConfig | None = None,
-    caption: Caption = rule_caption,
+    teacher: Endpoint | None = None,
     workers: int = 1,
 ) -> dict[str, Any]:
     """Build Med-GRIT records from a folder in SA-Med2D's form.
@@ -58,7 +60,7 @@ def build(
         source: The set.
         folder: Where to.
         config: The choices.
-        caption: The teacher: meta information in, text out.
+        teacher: The endpoint that writes captions; None: by rule.
         workers: Threads that measure masks.
 
     Returns:
@@ -76,10 +78,16 @@ def build(
         raise InputError(f"no usable image under {source}: {'; '.join(problems.lines()) or 'it is empty'}")
     _log.info("measured %d images, %s", number, "; ".join(problems.lines()) or "no problems")
     settled = plan(read_meta(folder / META), config.records)
+    caption: Caption = rule_caption
+    if teacher is not None:
+        caption = ask(captioned(read_meta(folder / META), settled, config.records), teacher)
     found = records(read_meta(folder / META), settled, config.records, caption)
     turns = tally(layouts.write(folder, found))
     settings = asdict(config)
     settings["records"]["turns"] = {str(n): p for n, p in config.records.turns.items()}
     summary = {"images": number, "turns": turns, "problems": list(problems.lines()), "settings": settings}
+    if teacher is not None and isinstance(caption, HostedCaptions):
+        told = {"by the teacher": len(caption.texts), "by rule instead": caption.missing}
+        summary["captions"] = {"model": teacher.settings.model} | told
     write_json(folder / SUMMARY, summary)
     return summary

@@ -20,6 +20,7 @@ from gftlib.bird.records import SIZES, Record, RecordConfig
 from gftlib.bird.score_tables import Numbers, summary
 from gftlib.boxes import BoxFormat
 from gftlib.datasets.sa_med2d_names import MODALITIES
+from gftlib.endpoint.profiled import profiled_endpoint
 from gftlib.errors import MissingError
 from gftlib.paths import atomic_path, root
 from gftlib.phantoms.scans import write_cohort
@@ -102,12 +103,15 @@ def prepare(profile: Profile, folder: Path, workers: int = 1) -> Made:
     """Build the records of a profile's scans.
 
     Args:
-        profile: Sections ``scans`` and ``bird``.
+        profile: Sections ``scans`` and ``bird``; where captions are hosted, the teacher of ``dialogue``.
         folder: Of the run; the records go to ``records`` in it.
         workers: Processes that draw, threads that measure.
     """
     source, config = scans(profile, workers), build_config(profile)
-    about = build(source, folder / "records", config, workers=workers)
+    teacher = None
+    if profile.bird.captions == "hosted":
+        teacher = profiled_endpoint(profile.dialogue.endpoint, folder / "captions", images=False)
+    about = build(source, folder / "records", config, teacher, workers)
     scoring = tasks.Scoring(
         config.records.box_format,
         leave_out=(),  # modalities of one category are not asked for ROC in the first place
