@@ -21,6 +21,8 @@ UPSTREAM = {
         "02_staging/record.json",
         "03_attribution/record.json",
     ],
+    "05_lora_tuning": ["04_dialogue/record.json"],
+    "06_agent_evaluation": ["04_dialogue/record.json", "05_lora_tuning/record.json"],
     "07_scale": [],
     "08_bird_dataset": [],
 }

@@ -101,6 +101,26 @@ class DialogueParameters(Parameters):
     workers: int = Field(ge=1, description="processes at work at once")
 
 
+class TuningParameters(Parameters):
+    """Parameters of chapter 5."""
+
+    notebook: ClassVar[str] = "05_lora_tuning"
+    sections: ClassVar[tuple[str, ...]] = (*DialogueParameters.sections, "tuning", "agent")
+    headline: ClassVar[tuple[str, str]] = ("staging", "gftlib.dialogue.staging_answers:headline")
+
+    workers: int = Field(ge=1, description="processes at work at once, a student each")
+
+
+class AgentParameters(Parameters):
+    """Parameters of chapter 6."""
+
+    notebook: ClassVar[str] = "06_agent_evaluation"
+    sections: ClassVar[tuple[str, ...]] = TuningParameters.sections
+    headline: ClassVar[tuple[str, str]] = ("explained", "gftlib.dialogue.scoring:ceiling")
+
+    workers: int = Field(ge=1, description="processes at work at once, a student each")
+
+
 class ScaleParameters(Parameters):
     """Parameters of chapter 7."""
 
@@ -129,6 +149,8 @@ NOTEBOOKS: dict[str, type[Parameters]] = {
         StagingParameters,
         AttributionParameters,
         DialogueParameters,
+        TuningParameters,
+        AgentParameters,
         ScaleParameters,
         BirdDatasetParameters,
     )

@@ -6,13 +6,16 @@ scored: tables and teachers live in packages that cannot reach a phantom.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from gftlib.datasets.images import read_scan
 from gftlib.dialogue.corpus import Corpus
@@ -25,6 +28,7 @@ from gftlib.errors import InputError
 from gftlib.jobs import Progress
 from gftlib.octa.attribution_study import fitted_baseline, ig_config, staging_network
 from gftlib.octa.explaining import read_attribution
+from gftlib.octa.features import FEATURES
 from gftlib.octa.folds import TEST_SPLIT
 from gftlib.octa.graph_io import read_graph
 from gftlib.octa.normal import HealthyReference
@@ -34,7 +38,7 @@ from gftlib.octa.staging_cohorts import stage_table
 from gftlib.octa.table_rows import STAGES, ScanTable
 from gftlib.octa.tabling import Explainer, Labelled, attribution_file, healthy_reference, state_many, tabulate
 from gftlib.octa.training import fold_folder
-from gftlib.paths import root
+from gftlib.paths import atomic_path, root, sha256
 from gftlib.phantoms.lesion_masks import crop_lesion
 from gftlib.profiles import Profile
 from gftlib.results import published
@@ -116,32 +120,55 @@ def prepare(
         MissingError: If chapter 2 has not been run for the profile.
         InputError: If the training fold has fewer than two healthy scans.
     """
-    runs, settings = root() / "runs" / profile.name, profile.dialogue
     cohort = open_cohort(profile)
-    batch = extract(cohort, runs / "01_graph_construction" / "graphs", workers, **profile.graph.model_dump())
+    graphs = root() / "runs" / profile.name / "01_graph_construction" / "graphs"
+    batch = extract(cohort, graphs, workers, **profile.graph.model_dump())
     there = [scan for scan in cohort if scan.name in batch.graphs]
     rows = stage_table(there)
     healthy = rows[(rows["stage"] == 0) & ~rows["split"].isin([TEST_SPLIT, FOLD])]
-    reference = healthy_reference([batch.graphs[name] for name in healthy["scan"]], workers)
-    network = staging_network(profile, FOLD, SEED)
-    baseline = fitted_baseline(profile.attribution, network, there, batch.graphs)
-    weights = fold_folder(runs / "02_staging" / "gnn", SEED, FOLD) / "model.safetensors"
-    explainer = Explainer(weights, ig_config(profile.attribution), baseline)
-    taught = rows[rows["split"].isin(settings.splits)]
-    labelled = [
-        Labelled(row.scan, batch.graphs[row.scan], int(row.stage)) for row in taught.itertuples(index=False)
-    ]
-    tables = tabulate(
-        labelled, reference, explainer, folder, top=settings.top, workers=workers, progress=progress
-    )
-    return Lesson(
+    reference = _reference([batch.graphs[name] for name in healthy["scan"]], Path(folder), workers)
+    lesson = Lesson(
         {scan.name: scan for scan in there},
         {scan.name: batch.graphs[scan.name] for scan in there},
         rows,
         reference,
-        {table.scan: table for table in tables},
+        {},
         Path(folder),
     )
+    taught = rows.loc[rows["split"].isin(profile.dialogue.splits), "scan"]
+    return replace(lesson, tables=explain_tables(profile, lesson, list(taught), folder, workers, progress))
+
+
+def explain_tables(
+    profile: Profile,
+    lesson: Lesson,
+    names: Sequence[str],
+    folder: Path | str,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> dict[str, ScanTable]:
+    """Make the tables of scans, taught or not, by the network that explains.
+
+    Args:
+        profile: As `prepare`.
+        lesson: Scans, graphs, stages and the healthy reference.
+        names: Of the scans.
+        folder: As `gftlib.octa.tabling.tabulate`.
+        workers: Processes.
+        progress: As `prepare`.
+    """
+    network = staging_network(profile, FOLD, SEED)
+    baseline = fitted_baseline(profile.attribution, network, list(lesson.scans.values()), lesson.graphs)
+    runs = root() / "runs" / profile.name
+    weights = fold_folder(runs / "02_staging" / "gnn", SEED, FOLD) / "model.safetensors"
+    explainer = Explainer(weights, ig_config(profile.attribution), baseline)
+    stages = dict(zip(lesson.rows["scan"], lesson.rows["stage"], strict=True))
+    labelled = [Labelled(name, lesson.graphs[name], int(stages[name])) for name in names]
+    top = profile.dialogue.top
+    tables = tabulate(
+        labelled, lesson.reference, explainer, folder, top=top, workers=workers, progress=progress
+    )
+    return {table.scan: table for table in tables}
 
 
 def true_lesions(scan: Scan) -> list[TrueLesion]:
@@ -224,6 +251,27 @@ def beside(key: str, this: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     if full is None:
         return {"this run": this}
     return {"; ".join(["published run", *full.record.stale()]): full.results[key], "this run": this}
+
+
+def _reference(graphs: Sequence[Path], folder: Path, workers: int) -> HealthyReference:
+    """Measure the healthy scans, unless the same graphs have been measured for this folder."""
+    key = sha256("".join(sha256(path) for path in graphs).encode())
+    kept = folder / "reference.safetensors"
+    if kept.is_file():
+        with safe_open(kept, framework="numpy") as file:
+            about = json.loads(file.metadata()["about"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        if about["key"] == key:
+            parts = {part: {kind: arrays[f"{part}/{kind}"] for kind in FEATURES} for part in ("mean", "std")}
+            rest = {"limits": about["limits"], "density": arrays["density"], "scans": about["scans"]}
+            return HealthyReference(**parts, **rest)
+    found = healthy_reference(graphs, workers)
+    arrays = {f"{part}/{kind}": v for part in ("mean", "std") for kind, v in getattr(found, part).items()}
+    about = {"key": key, "scans": found.scans, "limits": {k: float(v) for k, v in found.limits.items()}}
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(kept) as temporary:
+        save_file(arrays | {"density": found.density}, temporary, {"about": json.dumps(about)})
+    return found
 
 
 def _has(pairs: Sequence[Pair], kind: str) -> bool:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from gftlib.errors import InputError, MissingError
 from gftlib.vlm.backbones import EMBEDDED, FAMILIES, describe, family_of, find_checkpoint, load_student
+from gftlib.vlm.chat import Conversation
 from gftlib.vlm.conversations import IGNORED, Example, encode, plain_text
 from gftlib.vlm.inference import answer
 from gftlib.vlm.recipes import Adapter, Stage, Steps
@@ -75,9 +76,9 @@ def test_separate_examples_are_what_the_template_renders(student, examples):
     ]
     text = student.processor.apply_chat_template(turns, tokenize=False)
     picture = Image.open(examples[1].image).convert("RGB")
-    whole = student.processor(
-        images=[[picture]], text=[text], return_tensors="pt", add_special_tokens=False
-    )["input_ids"][0]
+    whole = student.processor(images=[[picture]], text=[text], return_tensors="pt", add_special_tokens=False)[
+        "input_ids"
+    ][0]
     mine = inputs["input_ids"][3][inputs["attention_mask"][3].bool()]
     assert torch.equal(whole[: len(mine)], mine)
     learnt = student.processor.tokenizer.decode(labels[3][labels[3] != IGNORED])
@@ -111,14 +112,14 @@ def test_tuning_teaches_and_continues_a_killed_run_exactly(student, examples, tm
     losses = tune(whole, examples, stage, tmp_path / "whole")
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def kill(done, total):
         if done == 10:
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         tune(add_adapter(fresh(student), Adapter(8, 8, 0.1)), examples, stage, tmp_path / "killed", kill)
     seen = []
     resumed = tune(
@@ -226,7 +227,9 @@ def test_steps_see_every_pair_once(images):
         Example(images[i % 2], tuple(f"{i} {k}?" for k in range(5)), tuple("abcde")) for i in range(7)
     ]
     steps = Steps(examples, Stage(epochs=2, pairs=2, images=3))
-    seen = [q for step in range(steps.per_epoch) for part in steps.at(step) for e in part for q in e.questions]
+    seen = [
+        q for step in range(steps.per_epoch) for part in steps.at(step) for e in part for q in e.questions
+    ]
     assert sorted(seen) == sorted(q for e in examples for q in e.questions)
     assert steps.total == 2 * steps.per_epoch == 14
     other = replace(steps, stage=replace(steps.stage, seed=1))
@@ -296,3 +299,21 @@ def test_rows_are_grouped_where_that_saves_padding():
     assert sorted(sorted(group) for group in groups) == [[0, 3], [1, 2, 4]]
     assert len(buckets(list(range(1, 400, 20)), most=3, call=0)) == 3
     assert sorted(row for group in buckets([7, 1, 3, 9], call=0) for row in group) == [0, 1, 2, 3]
+
+
+def test_a_conversation_keeps_its_turns(student, images):
+    talk = Conversation(student, images[0], "Vessels are bright.", longest=4)
+    first = talk.ask("Is it so?")
+    assert (
+        first
+        == answer(student, [Example(images[0], ("Is it so?",), (), "Vessels are bright.")], longest=4)[0][0]
+    )
+    talk.ask("And here?")
+    messages = talk._messages("Why?")
+    assert [m["role"] for m in messages] == (["user", "assistant"] * 2 + ["user"] if first else ["user"] * 3)
+    assert sum(part["type"] == "image" for m in messages for part in m["content"]) == 1
+    with pytest.raises(InputError, match="empty"):
+        talk.ask(" ")
+    with pytest.raises(InputError, match="control token"):
+        talk.ask(student.processor.tokenizer.eos_token)
+    assert len(talk.turns) == 2

@@ -1,0 +1,146 @@
+"""What chapters 5 and 6 show of the students: tables, examples, and sentences made from the run's numbers."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gftlib.agent import Course, Pupil, pupils
+from gftlib.datasets.images import read_scan
+from gftlib.dialogue.display import dialogue_html
+from gftlib.dialogue.examination import STAGE_QUESTION
+from gftlib.dialogue.lessons import examples
+from gftlib.profiles import Profile
+from gftlib.results import published
+from gftlib.sections import TuningSettings
+from gftlib.vlm.backbones import load_student
+from gftlib.vlm.paper_tables import table_1
+
+__all__ = ["STAGE_QUESTION"]
+METHODS = {"gnn": "graph network", "svm": "biomarkers"}
+"""Methods of chapter 2 that students are shown beside."""
+SHOWN = 3
+"""Pairs of an example."""
+CLEAR = 0.02
+"""Differences in balanced accuracy below this are not told as differences."""
+
+
+def students_table(settings: TuningSettings) -> pd.DataFrame:
+    """Return each student with its architecture, weights, and how it writes boxes."""
+    rows = []
+    for name, seeds in settings.students.items():
+        student = load_student(name, dtype=settings.dtype)
+        weights = sum(w.numel() for w in student.model.parameters())
+        rows.append(
+            {
+                "student": name,
+                "class": student.family.model_class,
+                "million weights": f"{weights / 1e6:.1f}",
+                "boxes": str(student.family.boxes),
+                "seeds": seeds,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def lesson_html(course: Course, profile: Profile) -> str:
+    """Return what a student is taught of one scan, in the words and grammar that it sees, as HTML."""
+    name = next(iter(profile.tuning.students))
+    student = load_student(name)
+    diseased = [d for d in course.first if course.stages[d.id] != "healthy"]
+    chosen = (diseased or list(course.first))[0].id
+    first, second = (
+        [pair for d in part if d.id == chosen for pair in d.pairs] for part in (course.first, course.second)
+    )
+    boxed = [pair for pair in second if pair.boxes][:1]
+    others = [pair for pair in second if not pair.boxes][: SHOWN - len(boxed)]
+    image = np.round(255 * read_scan(course.images[chosen])).astype(np.uint8)
+    stage = course.stages[chosen]
+    shown = dialogue_html(
+        f"One {stage} scan, as GFT teaches it", [*first, *others, *boxed], [("the raw scan", image)]
+    )
+    (lesson,) = examples([d for d in course.second if d.id == chosen], course.images, student)
+    told = [text for text, pair in zip(lesson.answers, second, strict=True) if pair.boxes]
+    grammar = f"<p>A box as {html.escape(name)} learns to write it:</p><pre>{html.escape(told[0])}</pre>"
+    background = f"<p>Before every question:</p><pre>{html.escape(lesson.background)}</pre>"
+    return background + shown + (grammar if told else "")
+
+
+def losses(settings: TuningSettings, folder: Path) -> dict[str, dict[str, list[float]]]:
+    """Return student -> arm -> the loss of each step of the first seed, its stages one after the other."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for pupil in pupils(settings):
+        if pupil.arm != "BS" and pupil.seed == 0:
+            found.setdefault(pupil.name, {})[pupil.arm] = _losses(folder, pupil)
+    return found
+
+
+def last_losses(settings: TuningSettings, folder: Path) -> dict[str, float]:
+    """Return the mean loss of the last ten steps of each tuned student."""
+    return {
+        "/".join((pupil.name, pupil.arm, str(pupil.seed))): round(
+            float(np.mean(_losses(folder, pupil)[-10:])), 5
+        )
+        for pupil in pupils(settings)
+        if pupil.arm != "BS"
+    }
+
+
+def larger(scores: Mapping[str, Any], notebook: str = "05_lora_tuning", key: str = "staging") -> Any:
+    """Return the published full-size run's scores if there is one, else this run's."""
+    full = published(notebook)
+    return scores if full is None else full.results[key]
+
+
+def about(scores: Mapping[str, Any], notebook: str = "05_lora_tuning") -> str:
+    """Say which run the larger scores are of."""
+    full = published(notebook)
+    if full is None:
+        return "this run, phantoms"
+    return "; ".join(["published run, phantoms", *full.record.stale()])
+
+
+def other_methods() -> dict[str, float]:
+    """Return the balanced accuracy of chapter 2's methods on the same scans, from its published run."""
+    full = published("02_staging")
+    if full is None:
+        return {}
+    entries = full.results["balanced_accuracy"]["test"]
+    return {label: entries[name]["mean"] for name, label in METHODS.items() if name in entries}
+
+
+def paper_staging() -> pd.DataFrame:
+    """Return the paper's Table 1 beside what its recalls say."""
+    table = table_1()
+    return table[["balanced accuracy", "mean of recalls", "reconciles"]]
+
+
+def staging_findings(scores: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the order of the arms, and what graph knowledge adds, as sentences."""
+    by_student: dict[str, dict[str, float]] = {}
+    for key, entry in scores.items():
+        student, _, arm = key.rpartition("/")
+        by_student.setdefault(student, {})[arm] = entry["mean"]
+    orders, gains = [], []
+    for student, means in by_student.items():
+        ranked = sorted(means, key=means.__getitem__, reverse=True)
+        orders.append(f"{student}: " + ", ".join(f"{arm} {means[arm]:.3f}" for arm in ranked))
+        if {"GFT", "FT", "GFT-shuffled"} <= means.keys():
+            over = [means["GFT"] - means[other] for other in ("FT", "GFT-shuffled")]
+            words = ["above" if d > CLEAR else "below" if d < -CLEAR else "level with" for d in over]
+            gains.append(f"{student}'s GFT is {words[0]} FT and {words[1]} the shuffled control")
+    order = f"Balanced accuracy of staging, mean over seeds. {'; '.join(orders)}."
+    return order, f"By {CLEAR} or more counting as a difference, {'; '.join(gains) or 'nothing to compare'}."
+
+
+def _losses(folder: Path, pupil: Pupil) -> list[float]:
+    parts = ("labels",) if pupil.arm == "FT" else ("stage1", "stage2")
+    files = [folder / pupil.folder / part / "history.json" for part in parts]
+    return [loss for file in files for loss in json.loads(file.read_text(encoding="utf-8"))["losses"]]
+

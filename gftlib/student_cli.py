@@ -1,0 +1,74 @@
+"""Commands about students: train a small one, ask one, chat with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import Progress
+
+if TYPE_CHECKING:
+    from gftlib.vlm.chat import Conversation
+
+Image = Annotated[Path, typer.Argument(help="an OCTA scan")]
+Name = Annotated[str, typer.Option(help="a student by name, folder or hub id")]
+AdapterFolder = Annotated[Path | None, typer.Option(help="folder of an adapter that chapter 5 tuned")]
+Device = Annotated[str, typer.Option(help="cpu or cuda")]
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands to ``gftlib``."""
+    app.command("train-student")(train_student)
+    app.command("ask")(ask)
+    app.command("chat")(chat)
+
+
+def train_student(
+    name: Annotated[str, typer.Argument(help="tiny-qwen2.5-vl or tiny-mllama")],
+    folder: Annotated[Path | None, typer.Option(help="receives it; if not given, the package")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes that draw phantoms")] = 1,
+) -> None:
+    """Train an embedded student anew, from nothing, on neutral lessons; interrupted, it goes on."""
+    from gftlib.dialogue.vocabulary import phrases
+    from gftlib.vlm.backbones import WEIGHTS
+    from gftlib.vlm.pretraining import pretrain
+
+    target = folder or WEIGHTS / name
+    with Progress(transient=True) as bar:
+        task = bar.add_task("steps", total=None)
+        losses = pretrain(
+            name, target, phrases(), workers=workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    typer.echo(f"{target}: {len(losses)} steps, last loss {losses[-1]:.3f}")
+
+
+def ask(
+    image: Image,
+    question: Annotated[str, typer.Argument(help="what you want to know")],
+    student: Name = "tiny-qwen2.5-vl",
+    adapter: AdapterFolder = None,
+    device: Device = "cpu",
+) -> None:
+    """Ask a student one question about a scan."""
+    typer.echo(_conversation(image, student, adapter, device).ask(question))
+
+
+def chat(
+    image: Image, student: Name = "tiny-qwen2.5-vl", adapter: AdapterFolder = None, device: Device = "cpu"
+) -> None:
+    """Talk with a student about a scan; an empty line ends the conversation."""
+    conversation = _conversation(image, student, adapter, device)
+    while question := typer.prompt(">", default="", show_default=False, prompt_suffix=" ").strip():
+        typer.echo(conversation.ask(question))
+
+
+def _conversation(image: Path, name: str, adapter: Path | None, device: str) -> Conversation:
+    from gftlib.dialogue.prompts import student_system
+    from gftlib.vlm.backbones import load_student
+    from gftlib.vlm.chat import Conversation
+    from gftlib.vlm.conversations import read_image
+
+    read_image(image)
+    return Conversation(load_student(name, adapter, device), image, student_system(2))
