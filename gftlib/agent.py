@@ -15,9 +15,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gftlib.dialogue.examination import findings_paper, read_answers, score_told, staging_paper
+from gftlib.dialogue.examination import (
+    findings_paper,
+    read_answers,
+    read_claims,
+    score_told,
+    staging_paper,
+)
 from gftlib.dialogue.lessons import Arm, examples, labels_alone, shuffled
 from gftlib.dialogue.records import Dialogue, read_dialogues
+from gftlib.dialogue.scoring import COLUMNS
 from gftlib.errors import MissingError
 from gftlib.jobs import Progress, run_jobs
 from gftlib.octa.folds import TEST_SPLIT
@@ -210,14 +217,38 @@ def examine(
         workers: Processes, a student each.
 
     Returns:
-        The rows of `gftlib.dialogue.scoring.score_scan`, one part a student; and the answers on the stage of
-        shifted scans, as `teach_and_stage`.
+        The rows of `gftlib.dialogue.scoring.score_scan`, one part ``asked/<student>/<arm>/<seed>`` a student;
+        and the answers on the stage of shifted scans, as `teach_and_stage`.
     """
     jobs = [(pupil,) for pupil in pupils(profile.tuning)]
     shared = (course, profile.tuning, profile.agent, tuned_in, folder, shifted(course, profile, workers))
     found = run_jobs(_examine, shared, jobs, min(workers, len(jobs)))
     told, elsewhere = zip(*found, strict=True)
     return pd.concat(told, ignore_index=True), pd.concat(elsewhere, ignore_index=True)
+
+
+def volunteered(course: Course, staged: pd.DataFrame) -> pd.DataFrame:
+    """Read what students claim of their own accord when they explain a stage, as `examine` gives it.
+
+    Args:
+        course: Where the scans come from; real ones, whose truth is not known, are left out.
+        staged: Answers of `teach_and_stage`.
+
+    Returns:
+        Rows of parts ``told/<student>/<arm>/<seed>``, without boxes.
+    """
+    truth = {
+        name: (true_lesions(scan), true_faz(scan))
+        for name in staged["scan"].unique()
+        if (scan := course.scans[name]).spec is not None
+    }
+    rows = []
+    for row in staged.itertuples(index=False):
+        if row.scan in truth:
+            part = f"told/{row.student}/{row.arm}/{row.seed}"
+            told = read_claims(row.answer)
+            rows += score_told(row.scan, part, course.stages[row.scan], told, *truth[row.scan])
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def shifted(course: Course, profile: Profile, workers: int = 1) -> dict[str, Path]:
@@ -299,7 +330,7 @@ def _examine(shared: tuple[Any, ...], pupil: Pupil) -> tuple[pd.DataFrame, pd.Da
     place = folder / pupil.folder
     shown = {name: course.images[name] for name in course.unseen(agent.explained)}
     told = answers(student, _paper(FINDINGS, shown), agent, place / f"{FINDINGS}.json")
-    part = f"{pupil.name}/{pupil.arm}/{pupil.seed}"
+    part = f"asked/{pupil.name}/{pupil.arm}/{pupil.seed}"
     rows = []
     for name, texts in told.items():
         scan = course.scans[name]
@@ -307,4 +338,4 @@ def _examine(shared: tuple[Any, ...], pupil: Pupil) -> tuple[pd.DataFrame, pd.Da
             stage, read = course.stages[name], read_answers(texts, student)
             rows += score_told(name, part, stage, read, true_lesions(scan), true_faz(scan))
     stages = answers(student, _paper(STAGING, elsewhere), agent, place / "shifted.json") if elsewhere else {}
-    return pd.DataFrame(rows), _stage_rows(course, pupil, stages)
+    return pd.DataFrame(rows, columns=list(COLUMNS)), _stage_rows(course, pupil, stages)

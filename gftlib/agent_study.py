@@ -143,4 +143,3 @@ def _losses(folder: Path, pupil: Pupil) -> list[float]:
     parts = ("labels",) if pupil.arm == "FT" else ("stage1", "stage2")
     files = [folder / pupil.folder / part / "history.json" for part in parts]
     return [loss for file in files for loss in json.loads(file.read_text(encoding="utf-8"))["losses"]]
-

@@ -62,9 +62,10 @@ def staging_figure(scores: Mapping[str, Any], reference: Mapping[str, float], ab
                 ax.plot(each, [height] * len(each), marker, color=plots.COLOURS[colour], markersize=5)
                 tick = [height - 0.06, height + 0.06]
                 ax.plot([entry["mean"]] * 2, tick, color=plots.COLOURS[colour], label=arm)
-        for name, value in reference.items():
+        for (name, value), side in zip(reference.items(), ("right", "left"), strict=False):
             ax.axvline(value, color="0.4", linewidth=1, linestyle="--")
-            ax.annotate(name, (value, len(students) - 0.45), fontsize=7, ha="center", color="0.3")
+            text = f"{name} " if side == "right" else f" {name}"
+            ax.annotate(text, (value, len(students) - 0.45), fontsize=7, ha=side, color="0.3")
         ax.set_yticks(range(len(students)), students)
         ax.set(xlabel="balanced accuracy", xlim=(0, 1), ylim=(len(students) - 0.4, -0.6), title=about)
         handles, labels = ax.get_legend_handles_labels()
@@ -77,28 +78,30 @@ def explanation_figure(scores: Mapping[str, float], ceiling: Mapping[str, float]
     """Show what students explain rightly: F1 of (kind, quadrant) and recall of boxes, with the table's.
 
     Args:
-        scores: Flat numbers ``<student>/<arm>/<seed>/<scope>/<score>``.
+        scores: Flat numbers ``<way>/<student>/<arm>/<seed>/<scope>/<score>``; the way ``asked`` is shown.
         ceiling: The same of the table, ``<scope>/<score>``.
         about: Which run this is.
     """
     panels = {"kinds/f1": "F1 of kind and quadrant", "FAZ/box_recall": "FAZ boxes found"}
     panels |= {"non-perfusion/box_recall": "non-perfusion boxes found"}
-    parts = list(dict.fromkeys(key.rsplit("/", 3)[0] for key in scores if key.endswith("/kinds/f1")))
+    found = {k.rsplit("/", 3)[0] for k in scores if k.startswith("asked/") and k.endswith("/kinds/f1")}
+    parts = sorted(found, key=lambda part: (part.rpartition("/")[0], ARMS.index(part.rpartition("/")[2])))
     with plots.style():
         figure, axes = plots.panels(1, len(panels), aspect=0.3 + 0.16 * len(parts))
         for ax, (score, title) in zip(axes[0], panels.items(), strict=True):
             for y, part in enumerate(parts):
                 colour, marker = LOOKS[part.rpartition("/")[2]]
+                end = part.count("/") + 3
                 values = [
                     v
                     for key, v in scores.items()
-                    if key.startswith(f"{part}/") and key.endswith(score) and key.count("/") == 4
+                    if key.startswith(f"{part}/") and key.endswith(score) and key.count("/") == end
                 ]
                 ax.plot(values, [y] * len(values), marker, color=plots.COLOURS[colour], markersize=5)
             if score in ceiling:
                 ax.axvline(ceiling[score], color="0.3", linewidth=1, linestyle="--")
             ax.set(xlabel=title, xlim=(-0.03, 1.03), ylim=(len(parts) - 0.5, -0.5))
-            names = [part.replace("/", " · ") for part in parts]
+            names = [part.removeprefix("asked/").replace("/", " · ") for part in parts]
             ax.set_yticks(range(len(parts)), names if ax is axes[0, 0] else [])
         figure.suptitle(about, fontsize=9)
     return figure

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gftlib.boxes import QUADRANTS, parse_boxes
-from gftlib.dialogue.claims import affirms, claims
+from gftlib.dialogue.claims import affirms, claims, named
 from gftlib.dialogue.lessons import SIZE
 from gftlib.dialogue.prompts import student_system
 from gftlib.dialogue.questions import NAMES, QUESTIONS
@@ -84,6 +84,13 @@ def read_answers(answers: Sequence[str], student: Student, size: tuple[int, int]
     return Told(quadrants, boxes, sum(v is None for v in verdicts), rejected)
 
 
+def read_claims(text: str) -> Told:
+    """Read what a free answer states, without being asked for any place."""
+    found = claims(text)
+    quadrants = {kind: tuple(q for q in QUADRANTS if q in named(found, kind)) for kind in FINDING_KINDS}
+    return Told(quadrants, {what: np.empty((0, 4)) for what in MARKED}, 0, 0)
+
+
 def score_told(
     scan: str, part: str, stage: str, told: Told, lesions: Sequence[TrueLesion], faz: TrueLesion
 ) -> list[dict[str, Any]]:
@@ -107,8 +114,8 @@ def score_told(
         boxes = told.boxes[what]
         target = np.array([one.box for one in true], float).reshape(-1, 4)
         found = int(find_targets([boxes], [target]).found.sum())
-        named = told.quadrants.get(what, ())
-        cells = (_joined(named), _joined(there), len(boxes), len(true), found)
+        said = told.quadrants.get(what, ())
+        cells = (_joined(said), _joined(there), len(boxes), len(true), found)
         rows.append(dict(zip(COLUMNS, (part, scan, stage, what, *cells), strict=True)))
     return rows
 

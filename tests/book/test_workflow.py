@@ -12,7 +12,14 @@ from gftlib import paths
 from gftlib.parameters import NOTEBOOKS
 
 ROOT = paths.root()
-OCTA = ("01_graph_construction", "02_staging", "03_attribution", "04_dialogue")
+OCTA = (
+    "01_graph_construction",
+    "02_staging",
+    "03_attribution",
+    "04_dialogue",
+    "05_lora_tuning",
+    "06_agent_evaluation",
+)
 KEPT = ("book", "gftlib", "notebooks", "profiles", "Snakefile", "_config.yml", "_toc.yml")
 
 
@@ -69,7 +76,8 @@ def test_nothing_runs_when_nothing_changed(checkout):
     ("module", "again"),
     [
         ("gftlib/octa/graph.py", {*OCTA, "stage", "html"}),
-        ("gftlib/octa/faithfulness.py", {"03_attribution", "04_dialogue", "stage", "html"}),
+        ("gftlib/octa/faithfulness.py", {*OCTA[2:], "stage", "html"}),
+        ("gftlib/vlm/tuning.py", {*OCTA[4:], "stage", "html"}),
         ("gftlib/scale/losses.py", {"07_scale", "stage", "html"}),
         ("gftlib/bird/records.py", {"08_bird_dataset", "stage", "html"}),
         ("book/data.md", {"stage", "html"}),

@@ -1,0 +1,221 @@
+"""What chapter 6 shows: explanations, phrases judged by the oracle, judge, experts' kit, retrieval."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gftlib.agent import STAGING, Course, pupils
+from gftlib.datasets.images import read_scan
+from gftlib.dialogue.corpus import hosted_endpoint
+from gftlib.dialogue.examination import STAGE_QUESTION, Phrase, mark_phrases
+from gftlib.dialogue.expert_study import Sample, write_study
+from gftlib.dialogue.judge import HostedJudge, Judged
+from gftlib.dialogue.lessons import ARMS
+from gftlib.dialogue.rubric import Item
+from gftlib.dialogue.rule_judge import RuleJudge
+from gftlib.endpoint.messages import data_url
+from gftlib.metrics.classification import multiclass
+from gftlib.octa.table_rows import STAGES, ScanTable
+from gftlib.paths import read_json
+from gftlib.profiles import Profile
+from gftlib.results import published
+from gftlib.teaching import Lesson, explain_tables, prepare, true_lesions
+from gftlib.vlm import retrieval
+
+VERDICTS = {"true": "#1b7837", "partly": "#b35806", "false": "#b2182b"}
+"""Colour of a phrase by what the oracle says of it."""
+SCORES = {
+    "kinds/f1": "kind and quadrant, F1",
+    "any/f1": "any abnormality, F1",
+    "FAZ/box_recall": "FAZ boxes",
+    "non-perfusion/box_recall": "non-perfusion boxes",
+}
+RATERS = ("1", "2")
+
+
+def explained_table(scores: Mapping[str, float], ceiling: Mapping[str, float]) -> pd.DataFrame:
+    """Return what students explain rightly, mean over seeds, below the table's own statements.
+
+    Args:
+        scores: Flat numbers ``<way>/<student>/<arm>/<seed>/<scope>/<score>``.
+        ceiling: Of the tables on unseen scans, ``<scope>/<score>``.
+    """
+    rows: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    for key, value in scores.items():
+        way, student, arm, _, scope, score = key.split("/")[0], *_parts(key)
+        if (name := SCORES.get(f"{scope}/{score}")) and (way == "asked" or "box" not in score):
+            rows.setdefault((way, student, arm), {}).setdefault(name, []).append(value)
+    table = [
+        {
+            "answers": {"asked": "asked for each", "told": "free explanation"}[way],
+            "student": student,
+            "tuning": arm,
+        }
+        | {name: f"{np.mean(values):.2f}" for name, values in found.items()}
+        for (way, student, arm), found in rows.items()
+    ]
+    table.sort(key=lambda row: (row["answers"], row["student"], ARMS.index(row["tuning"])))
+    top = {name: f"{ceiling[key]:.2f}" for key, name in SCORES.items() if key in ceiling}
+    table.insert(0, {"answers": "–", "student": "the table itself", "tuning": "–"} | top)
+    return pd.DataFrame(table).fillna("–")
+
+
+def ceiling() -> dict[str, float]:
+    """Return what tables state rightly of unseen scans, from chapter 4's published run."""
+    full = published("04_dialogue")
+    if full is None:
+        return {}
+    values = full.results["ceiling"]
+    return {k.partition("/")[2]: v for k, v in values.items() if k.startswith("unseen/")}
+
+
+def staged_answers(course: Course, profile: Profile, tuned_in: Path) -> dict[str, dict[str, str]]:
+    """Return scan -> ``<student>/<arm>`` -> how its first seed explained the stage."""
+    found: dict[str, dict[str, str]] = {}
+    for pupil in pupils(profile.tuning):
+        if pupil.seed == 0:
+            kept = read_json(tuned_in / pupil.folder / f"{STAGING}.json")["answers"]
+            for name, (text,) in kept.items():
+                found.setdefault(name, {})[f"{pupil.name}/{pupil.arm}"] = text
+    return found
+
+
+def shown_scan(course: Course, answers: Mapping[str, Any]) -> str:
+    """Return an unseen scan with lesions, PDR if there is one."""
+    order = {stage: k for k, stage in enumerate(("PDR", "NPDR", "healthy"))}
+    return min(answers, key=lambda name: (order[course.stages[name]], name))
+
+
+def phrases_html(course: Course, name: str, answers: Mapping[str, str]) -> str:
+    """Return how each student explains one scan, its claims coloured by the oracle (GFT, Fig. 3)."""
+    scan = course.scans[name]
+    lesions = true_lesions(scan) if scan.spec is not None else []
+    image = np.round(255 * read_scan(scan.image)).astype(np.uint8)
+    caption = f"{course.stages[name]} {'phantom' if scan.spec is not None else 'scan'}, unseen"
+    legend = ", ".join(f'<b style="color:{colour}">{word}</b>' for word, colour in VERDICTS.items())
+    turns = "".join(
+        f"<dt>{html.escape(model)}</dt><dd>{_coloured(text, mark_phrases(text, lesions))}</dd>"
+        for model, text in answers.items()
+    )
+    return (
+        f'<section><figure><img src="{data_url(image)}" alt="{html.escape(caption)}" width="240">'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        f"<p><b>Q</b> {html.escape(STAGE_QUESTION)} Claims that are {legend}:</p><dl>{turns}</dl></section>"
+    )
+
+
+def sampled(course: Course, profile: Profile, answers: Mapping[str, Any]) -> list[str]:
+    """Return the scans of judge and experts: unseen, as many of each stage as there are."""
+    by_stage = [[n for n in answers if course.stages[n] == stage] for stage in STAGES]
+    mixed = [names[k] for k in range(max(map(len, by_stage))) for names in by_stage if k < len(names)]
+    return mixed[: profile.agent.samples]
+
+
+def judge(
+    course: Course, profile: Profile, answers: Mapping[str, Mapping[str, str]], folder: Path, workers: int = 1
+) -> tuple[Judged, Lesson, dict[str, ScanTable]]:
+    """Have explanations scored 0 to 100 against references that come from label and graph (GFT, Table 3).
+
+    Args:
+        course: Where the scans come from.
+        profile: Says which judge.
+        answers: Of `staged_answers`.
+        folder: Of chapter 6's results.
+        workers: Processes.
+
+    Returns:
+        The judgements; and chapter 4's lesson with the tables of the sampled scans.
+    """
+    lesson = prepare(profile, folder.parent / "04_dialogue", workers)
+    names = sampled(course, profile, answers)
+    tables = explain_tables(profile, lesson, names, folder / "samples", workers=1)
+    items = [Item(tables[name], STAGE_QUESTION, answers[name]) for name in names]
+    if profile.agent.judge == "offline":
+        return RuleJudge().judge(items), lesson, tables
+    endpoint = hosted_endpoint(profile.dialogue.endpoint, folder / "judge", images=False)
+    return HostedJudge().judge(endpoint, items), lesson, tables
+
+
+def experts_kit(
+    course: Course, profile: Profile, answers: Mapping[str, Mapping[str, str]], folder: Path
+) -> pd.DataFrame:
+    """Write the blinded forms of the expert study and return what they hold."""
+    names = sampled(course, profile, answers)
+    samples = [Sample(name, course.images[name], STAGE_QUESTION, answers[name]) for name in names]
+    blinded = write_study(samples, folder / "expert_study", RATERS, profile.seed)
+    count = sum(len(sample.answers) for sample in blinded.sheet.samples)
+    return pd.DataFrame(
+        [
+            {
+                "scans": len(samples),
+                "models": count // len(samples),
+                "answers to rate": count,
+                "raters": len(RATERS),
+            }
+        ]
+    )
+
+
+def retrieval_alone(lesson: Lesson, cases: int = 3) -> dict[str, float]:
+    """Return how well the labels of the nearest cases stage a scan, without any model.
+
+    Args:
+        lesson: Whose tables are pool and query; a scan of the same subject never counts as a case.
+        cases: Nearest cases that vote; the nearest wins a tie.
+    """
+    subjects = dict(zip(lesson.rows["scan"], lesson.rows["subject"].astype(str), strict=True))
+    scans = [
+        retrieval.Scan(table, subjects[name], lesson.scans[name].image)
+        for name, table in lesson.tables.items()
+    ]
+    pool = retrieval.CasePool(scans, {subjects[name] for name in lesson.tables})
+    found = pool.nearest(scans, cases)
+    guessed = [_vote([STAGES.index(case.stage) for case in near]) for near in found]
+    truth = [STAGES.index(str(scan.table.label)) for scan in scans]
+    scores = multiclass(truth, guessed, len(STAGES))
+    return {"balanced_accuracy": round(scores.balanced_accuracy, 4), "scans": len(scans)}
+
+
+def _vote(labels: Sequence[int]) -> int:
+    return max(labels, key=lambda label: (labels.count(label), -labels.index(label)))
+
+
+def _coloured(text: str, phrases: Sequence[Phrase]) -> str:
+    parts, last = [], 0
+    for phrase in phrases:
+        if phrase.start < last:
+            continue
+        claim = html.escape(text[phrase.start : phrase.end])
+        parts += [
+            html.escape(text[last : phrase.start]),
+            f'<b style="color:{VERDICTS[phrase.verdict]}" title="{phrase.verdict}">{claim}</b>',
+        ]
+        last = phrase.end
+    return "".join([*parts, html.escape(text[last:])])
+
+
+def _parts(key: str) -> tuple[str, str, str, str, str]:
+    """Return student, arm, seed, scope and score of a key; a hub id holds a slash of its own."""
+    rest, scope, score = key.partition("/")[2].rsplit("/", 2)
+    student, arm, seed = rest.rsplit("/", 2)
+    return student, arm, seed, scope, score
+
+
+def finding(scores: Mapping[str, float]) -> str:
+    """Say what naming kinds and quadrants came to, for each student and arm, mean over seeds."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for key, value in scores.items():
+        student, arm, _, scope, score = _parts(key)
+        if key.startswith("asked/") and f"{scope}/{score}" == "kinds/f1":
+            found.setdefault(student, {}).setdefault(arm, []).append(value)
+    told = [
+        f"{student}: " + ", ".join(f"{arm} {np.mean(values):.2f}" for arm, values in arms.items())
+        for student, arms in found.items()
+    ]
+    return f"F1 of what lies where, asked one by one. {'; '.join(told) or 'Nothing was scored'}."
