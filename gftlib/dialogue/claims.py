@@ -9,30 +9,25 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gftlib.boxes import QUADRANTS
-from gftlib.octa.places import QUADRANT_WORDS
+from gftlib.dialogue.finding_words import Mention, mentions
+from gftlib.dialogue.place_words import PlaceGroup, place_groups, quadrants_named
 from gftlib.octa.signs import FindingKind
-from gftlib.vlm.negation import Term, clauses, plain, statuses
+from gftlib.vlm.negation import plain
 
-TERMS: dict[FindingKind, str] = {
-    "non-perfusion": r"non-?perfusion|drop-?out|without capillary flow|perfusion loss|loss of capillar\w+",
-    "FAZ enlargement": r"enlargement of the (?:faz|foveal avascular zone)"
-    r"|enlarged (?:faz|foveal avascular zone)|widening of the (?:faz|foveal avascular zone)"
-    r"|(?:faz|foveal avascular zone) (?:that )?is (?:markedly )?(?:enlarged|larger)",
-    "dilated vessels": r"focal(?:ly)? (?:vessel )?dilat\w+|vessel dilation|dilated vessel\w*"
-    r"|uneven, dilated vessel calibre|local widening of a vessel|microaneurysms?|beading",
-    "tortuous vessels": r"tortuo\w+|abnormal winding|winding course|winding of the larger vessels",
-    "dense tangle": r"(?:dense )?tangles?(?: of vessels)?|knots? of crowded\w*|cluster of closely packed"
-    r"|neovasculari[sz]ation|neovascular tufts?",
-}
-"""How each kind of finding may be called."""
-_KINDS = {f"k{i}": kind for i, kind in enumerate(TERMS)}
-_TERM = re.compile("|".join(rf"(?P<{name}>\b(?:{TERMS[kind]}))" for name, kind in _KINDS.items()))
-_WORDS = {words: name for name, words in QUADRANT_WORDS.items()}
-_PLACE = re.compile(rf"all (?:four )?quadrants|{'|'.join(_WORDS)}")
 _YES = re.compile(r"\s*(?:yes\b|there is\b|there are\b)", re.IGNORECASE)
 _NO = re.compile(r"\s*(?:no\b|none\b|not\b|there (?:is|are) (?:no|none)\b)", re.IGNORECASE)
+_ONLY = re.compile(r"\bonly\b", re.IGNORECASE)
+_CUT = re.compile(
+    r"[.!?;]+(?=\s|$)|\n+|\b(?:however|although|though|while|whereas|yet)\b"
+    # "all quadrants but the upper left", "but not in the upper left" go on.
+    r"|\bbut\b(?!\s+(?:for\s+|not\s+)?(?:in\s+)?the\s)"
+)
+_APART = re.compile(r"[,:]|\band\b|\bor\b")
+_VERB = re.compile(r"\b(?:is|are|was|were|has|have|can|shows?|seen|present|noted|lies?)\b")
+_BULLET = re.compile(r"\s*[-*•]\s")
 
 
 @dataclass(frozen=True)
@@ -57,36 +52,40 @@ class Claim:
 def claims(text: str) -> list[Claim]:
     """Return what an answer states or denies; what it merely speaks of is left out.
 
-    A term's places are those that follow it, up to the next term that has its own; terms without any take
-    those that stand before them in the clause ("the upper left quadrant shows ...").
+    The places of a term are those behind it ("a tangle in the upper left"), else those that lead its sentence
+    ("the upper left shows", "upper left: "), else those of the list it stands in, else those of the heading
+    above its line. Places that are set apart ("not in the lower right") are denied.
     """
-    low = plain(text)
-    found = []
-    matches = list(_TERM.finditer(low))
-    verdicts = statuses(low, [Term(m.start(), m.end()) for m in matches])
-    for start, end in clauses(low):
-        inside = [(m, v) for m, v in zip(matches, verdicts, strict=True) if start <= m.start() < end]
-        for position, (match, verdict) in enumerate(inside):
-            stop = inside[position + 1][0].start() if position + 1 < len(inside) else end
-            places, last = _places(low, match.end(), stop)
-            if not places and inside:
-                places, _ = _places(low, start, inside[0][0].start())
-            if not places:
-                # "capillary drop-out and vessel dilation in the upper left quadrant"
-                places, _ = _places(low, match.end(), end)
-            if verdict != "unstated":
-                kind = _KINDS[str(match.lastgroup)]
-                found.append(Claim(kind, places, verdict == "stated", match.start(), max(match.end(), last)))
+    low, groups = plain(text), place_groups(text)
+    found: list[Claim] = []
+    heading: frozenset[str] = frozenset()
+    terms = mentions(low)
+    for start, end in _sentences(low):
+        said = [term for term in terms if start <= term.start < end]
+        places = [group for group in groups if start <= group.start < end]
+        if said:
+            above = heading if _BULLET.match(low, start) else frozenset()
+            found += _Sentence(low, said, places, above).claims()
+        elif places:
+            titled = low[start:end].rstrip(" *_\n").endswith(":")
+            heading = frozenset(q for one in places for q in one.quadrants) if titled else frozenset()
     return found
 
 
 def affirms(text: str, kind: FindingKind, quadrant: str) -> bool | None:
-    """Read the answer to whether a kind is in a quadrant: yes, no, or None if it does not say."""
+    """Read the answer to whether a kind is in a quadrant: yes, no, or None if it does not say.
+
+    A yes that goes on to name other quadrants does not say it of this one.
+    """
     if _NO.match(text):
         return False
     if _YES.match(text):
-        return True
+        places = quadrants_named(text)
+        if not quadrant or not places or quadrant in places:
+            return True
+        return False if _ONLY.search(text) else None
     told = [c for c in claims(text) if c.kind == kind and (not c.quadrants or quadrant in c.quadrants)]
+    told.sort(key=lambda claim: not claim.quadrants)
     return told[0].stated if told else None
 
 
@@ -95,10 +94,81 @@ def named(found: Sequence[Claim], kind: FindingKind) -> set[str]:
     return {q for claim in found if claim.kind == kind and claim.stated for q in claim.quadrants}
 
 
-def _places(text: str, start: int, end: int) -> tuple[tuple[str, ...], int]:
-    """Return the quadrants named in part of a text, and where the last name ends."""
-    names, last = set(), start
-    for match in _PLACE.finditer(text, start, end):
-        names |= {_WORDS[match[0]]} if match[0] in _WORDS else set(QUADRANTS)
-        last = match.end()
-    return tuple(q for q in QUADRANTS if q in names), last
+def _sentences(low: str) -> list[tuple[int, int]]:
+    cuts = [0, *(m.end() for m in _CUT.finditer(low)), len(low)]
+    return [(a, b) for a, b in pairwise(cuts) if low[a:b].strip()]
+
+
+class _Sentence:
+    """The terms and places of one sentence, and which belong together."""
+
+    def __init__(
+        self, low: str, terms: list[Mention], groups: list[PlaceGroup], heading: frozenset[str]
+    ) -> None:
+        self.low, self.terms, self.heading = low, terms, heading
+        self.behind: dict[Mention, list[PlaceGroup]] = {term: [] for term in terms}
+        self.leading: list[PlaceGroup] = []
+        self.apart: set[str] = set()
+        opened = bool(groups) and groups[0].start < terms[0].start
+        for position, group in enumerate(groups):
+            following = groups[position + 1].start if position + 1 < len(groups) else len(low)
+            self._attach(group, groups[:position], following, opened)
+
+    def _attach(self, group: PlaceGroup, earlier: Sequence[PlaceGroup], following: int, opened: bool) -> None:
+        before = [term for term in self.terms if term.end <= group.start]
+        if group.spared:
+            return
+        if not before:
+            if group.denied:
+                self.apart |= set(group.quadrants)
+            else:
+                self.leading.append(group)
+            return
+        leads = any(group.end <= term.start < following for term in self.terms)
+        last = max(item.end for item in (before[-1], *earlier))
+        if leads and not group.denied and _APART.search(self.low, last, group.start):
+            leads = opened or not group.placed
+        else:
+            leads = False
+        if leads:
+            self.leading.append(group)
+        else:
+            self.behind[before[-1]].append(group)
+
+    def claims(self) -> list[Claim]:
+        """Return what the sentence states and denies."""
+        found = []
+        for position, term in enumerate(self.terms):
+            if term.verdict == "unstated":
+                continue
+            stated = term.verdict == "stated"
+            away = [group for group in self.behind[term] if group.denied and stated]
+            out = self.apart | {q for group in away for q in group.quadrants}
+            places = self._places(position, stated) - out
+            ends = [group.end for group in self.behind[term] if group not in away]
+            found.append(Claim(term.kind, _ordered(places), stated, term.start, max([term.end, *ends])))
+            found += [Claim(term.kind, g.quadrants, False, g.start, g.end) for g in away]
+        return found
+
+    def _places(self, position: int, stated: bool) -> set[str]:
+        term = self.terms[position]
+        own = _union(self.behind[term], not stated)
+        leading = [group for group in self.leading if group.end <= term.start]
+        return own or _union(leading[-1:]) or self._shared(position) or set(self.heading)
+
+    def _shared(self, position: int) -> set[str]:
+        """Return the places of the next term of a list: "drop-out and vessel dilation in the upper left"."""
+        for one, other in pairwise(self.terms[position:]):
+            if _VERB.search(self.low, one.end, other.start) or self.behind[one]:
+                return set()
+            if self.behind[other]:
+                return _union(self.behind[other])
+        return set()
+
+
+def _union(groups: Sequence[PlaceGroup], denied: bool = False) -> set[str]:
+    return {q for group in groups if denied or not group.denied for q in group.quadrants}
+
+
+def _ordered(quadrants: set[str]) -> tuple[str, ...]:
+    return tuple(q for q in QUADRANTS if q in quadrants)

@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from gftlib.boxes import QUADRANTS
 from gftlib.dialogue.claims import affirms, claims
 from gftlib.dialogue.judge import Judged
+from gftlib.dialogue.place_words import quadrants_named
 from gftlib.dialogue.questions import NAMES, STAGE_WORDS
 from gftlib.dialogue.rubric import Item, Judgement, check_items
-from gftlib.octa.places import QUADRANT_WORDS, Quadrant, Record, in_words
+from gftlib.octa.places import Quadrant, Record, in_words
 from gftlib.octa.signs import FINDING_KINDS, FindingKind
 from gftlib.octa.table_rows import STAGES, ScanTable
 from gftlib.vlm.labels import parse_label
@@ -134,8 +136,7 @@ def topics(question: str) -> tuple[frozenset[FindingKind], frozenset[Quadrant]]:
 
 
 def _places(text: str) -> frozenset[Quadrant]:
-    low = plain(text)
-    return frozenset(q for q in QUADRANTS if QUADRANT_WORDS[q] in low)
+    return cast("frozenset[Quadrant]", quadrants_named(text))
 
 
 def _helpfulness(said: Said, staged: bool, asks: bool, placed: bool, words: int) -> float:
