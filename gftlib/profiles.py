@@ -17,6 +17,7 @@ from gftlib.sections import (
     ChestSettings,
     DialogueSettings,
     GraphSettings,
+    HostedSettings,
     OctaCohort,
     ScaleSettings,
     ScanCohort,
@@ -44,6 +45,7 @@ class Profile(Strict):
     dialogue: DialogueSettings
     tuning: TuningSettings
     agent: AgentSettings
+    hosted: HostedSettings
     scans: ScanCohort
     bird: BirdSettings
 

@@ -226,6 +226,24 @@ class AgentSettings(Strict):
     judge: Literal["offline", "hosted"] = Field(description="by rule, or a model at the teacher's endpoint")
 
 
+class HostedSettings(Strict):
+    """Chapter 6: a large hosted model, tuned through its service (GFT, section 2.5)."""
+
+    model: str = Field(description="name of the base model at the service")
+    base_url: str = Field(description="address; empty: OPENAI_BASE_URL, else OpenAI's own")
+    suffix: str = Field(max_length=64, description="part of the tuned model's name")
+    epochs: int | Literal["auto"] = Field(
+        description="auto leaves them to the service (the paper), and then no price can be told beforehand"
+    )
+    usd_per_million: float = Field(ge=0, description="US dollars per million training tokens")
+    max_usd: float = Field(ge=0, description="most that a tuning may cost; 0: no limit of our own")
+    poll_s: float = Field(ge=0, description="seconds between two looks at the job")
+    timeout_s: float = Field(gt=0, description="longest call, the upload among them")
+    cases: int = Field(ge=0, le=9, description="similar cases shown with each scan (the paper: 3); 0: none")
+    scaling: Literal["raw", "zscore"] = Field(description="counts as they are, or z-scores over the cases")
+    measure: Literal["count", "density"] = Field(description="counts, or counts per mm2")
+
+
 class DialogueSettings(Strict):
     """Chapter 4: from explanation to words (GFT, section 2.4)."""
 
