@@ -19,6 +19,7 @@ from gftlib.dialogue.judge import HostedJudge, Judged
 from gftlib.dialogue.lessons import ARMS
 from gftlib.dialogue.rubric import Item
 from gftlib.dialogue.rule_judge import RuleJudge
+from gftlib.endpoint.client import Endpoint
 from gftlib.endpoint.messages import data_url
 from gftlib.metrics.classification import multiclass
 from gftlib.octa.table_rows import STAGES, ScanTable
@@ -132,22 +133,32 @@ def judge(
     Returns:
         The judgements; and chapter 4's lesson with the tables of the sampled scans.
     """
+    items, lesson, tables = judge_items(course, profile, answers, folder, workers)
+    if profile.agent.judge == "offline":
+        return RuleJudge().judge(items), lesson, tables
+    return HostedJudge().judge(judge_endpoint(profile, folder), items), lesson, tables
+
+
+def judge_items(
+    course: Course, profile: Profile, answers: Mapping[str, Mapping[str, str]], folder: Path, workers: int = 1
+) -> tuple[list[Item], Lesson, dict[str, ScanTable]]:
+    """Return what `judge` is given, with the lesson and the tables it comes from; arguments as `judge`."""
     lesson = prepare(profile, folder.parent / "04_dialogue", workers)
     names = sampled(course, profile, answers)
     tables = explain_tables(profile, lesson, names, folder / "samples", workers=1)
-    items = [Item(tables[name], STAGE_QUESTION, answers[name]) for name in names]
-    if profile.agent.judge == "offline":
-        return RuleJudge().judge(items), lesson, tables
-    endpoint = hosted_endpoint(profile.dialogue.endpoint, folder / "judge", images=False)
-    return HostedJudge().judge(endpoint, items), lesson, tables
+    return [Item(tables[name], STAGE_QUESTION, answers[name]) for name in names], lesson, tables
+
+
+def judge_endpoint(profile: Profile, folder: Path) -> Endpoint:
+    """Return the hosted judge's endpoint, its record below the folder of chapter 6; no image is sent."""
+    return hosted_endpoint(profile.dialogue.endpoint, folder / "judge", images=False)
 
 
 def experts_kit(
     course: Course, profile: Profile, answers: Mapping[str, Mapping[str, str]], folder: Path
 ) -> pd.DataFrame:
     """Write the blinded forms of the expert study and return what they hold."""
-    names = sampled(course, profile, answers)
-    samples = [Sample(name, course.images[name], STAGE_QUESTION, answers[name]) for name in names]
+    samples = study_samples(course, profile, answers)
     blinded = write_study(samples, folder / "expert_study", RATERS, profile.seed)
     count = sum(len(sample.answers) for sample in blinded.sheet.samples)
     return pd.DataFrame(
@@ -160,6 +171,14 @@ def experts_kit(
             }
         ]
     )
+
+
+def study_samples(
+    course: Course, profile: Profile, answers: Mapping[str, Mapping[str, str]]
+) -> list[Sample]:
+    """Return what experts are shown of `staged_answers`."""
+    names = sampled(course, profile, answers)
+    return [Sample(name, course.images[name], STAGE_QUESTION, answers[name]) for name in names]
 
 
 def retrieval_alone(lesson: Lesson, cases: int = 3) -> dict[str, float]:
