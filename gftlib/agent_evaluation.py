@@ -173,9 +173,7 @@ def experts_kit(
     )
 
 
-def study_samples(
-    course: Course, profile: Profile, answers: Mapping[str, Mapping[str, str]]
-) -> list[Sample]:
+def study_samples(course: Course, profile: Profile, answers: Mapping[str, Mapping[str, str]]) -> list[Sample]:
     """Return what experts are shown of `staged_answers`."""
     names = sampled(course, profile, answers)
     return [Sample(name, course.images[name], STAGE_QUESTION, answers[name]) for name in names]
