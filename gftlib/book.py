@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import tempfile
@@ -58,6 +59,37 @@ def runs_table(runs: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+MATHJAX = (
+    "MathJax.js",
+    "extensions/*.js",
+    "extensions/HTML-CSS/*",
+    "extensions/TeX/*",
+    "jax/element/**/*.js",
+    "jax/input/TeX/**/*.js",
+    "jax/output/HTML-CSS/**/*.js",
+    "fonts/HTML-CSS/TeX/woff/*",
+)
+"""What the book needs of MathJax, so that formulas are readable without a network."""
+
+
+def copy_mathjax(target: Path) -> None:
+    """Copy MathJax out of the Python package that carries it.
+
+    Raises:
+        MissingError: If the package is not installed.
+    """
+    package = importlib.util.find_spec("jupyter_server_mathjax")
+    if package is None or not package.submodule_search_locations:
+        raise MissingError("the package jupyter-server-mathjax is not installed: run `make setup`")
+    source = Path(package.submodule_search_locations[0]) / "static"
+    for pattern in MATHJAX:
+        for path in source.glob(pattern):
+            if path.is_file():
+                kept = target / path.relative_to(source)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, kept)
+
+
 def stage(runs: Path, target: Path) -> Path:
     """Lay out the book: the prose, and each executed notebook at the path of its source.
 
@@ -71,7 +103,7 @@ def stage(runs: Path, target: Path) -> Path:
         ``target``.
 
     Raises:
-        MissingError: If no notebook has been run.
+        MissingError: If no notebook has been run, or MathJax is not there.
         InputError: If a notebook holds an error or a cell that was not run.
     """
     executed = sorted((runs / "notebooks").glob("*.ipynb"))
@@ -81,6 +113,7 @@ def stage(runs: Path, target: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=target.resolve().parent, prefix=".stage-") as name:
         tree = Path(name) / "tree"
         shutil.copytree(source / "book", tree / "book")
+        copy_mathjax(tree / "book" / "_static" / "mathjax")
         for file in ("_config.yml", "_toc.yml"):
             shutil.copy(source / file, tree / file)
         (tree / "book" / "_runs.md").write_text(runs_table(runs), encoding="utf-8")
