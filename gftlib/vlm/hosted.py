@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gftlib.endpoint.client import Endpoint, in_a_loop
 from gftlib.endpoint.ledger import BudgetError, Ledger
 from gftlib.endpoint.sending import EndpointError, Settings, retrying
-from gftlib.errors import InputError
+from gftlib.errors import InputError, MissingError
 from gftlib.paths import read_json, sha256, write_json
 from gftlib.vlm.hosted_files import TuningFile, inspect
 
@@ -113,6 +113,29 @@ def tuned_endpoint(endpoint: Endpoint, model: str, record: Path | str) -> Endpoi
     return Endpoint(endpoint.settings.model_copy(update={"model": model}), record)
 
 
+def job_state(endpoint: Endpoint, folder: Path | str) -> dict[str, Any]:
+    """Return what is known of a tuning job, asking the service if it was not finished; nothing is started.
+
+    Args:
+        endpoint: As for `HostedTuning.tune`.
+        folder: That keeps ``job.json``.
+
+    Returns:
+        Its entries: ``job``, ``status``, ``model`` once it is tuned, ``reason`` if it failed.
+
+    Raises:
+        MissingError: If nothing was started in the folder, or the key is not there.
+        EndpointError: If the service refuses.
+    """
+    state = Path(folder) / STATE
+    if not state.is_file():
+        raise MissingError(f"no tuning job in {folder}: nothing was started there")
+    known = read_json(state)
+    if "job" not in known or "model" in known or known.get("status") in GIVEN_UP:
+        return known
+    return known | in_a_loop(lambda: _look(endpoint, known["job"]))
+
+
 def qwen_settings(base_url: str, model: str = "qwen-vl-max", **changes: Any) -> Settings:
     """Return settings for Qwen-VL-max as chat: its compatible address knows ``max_tokens`` and JSON mode."""
     dialect = {"token_field": "max_tokens", "structured": "json_object"}
@@ -123,6 +146,29 @@ async def _run(tuning: HostedTuning, endpoint: Endpoint, file: TuningFile, folde
     with endpoint.ledger() as ledger:
         async with endpoint.client() as client:
             return await _Job(tuning, endpoint.settings, ledger, client, file, folder / STATE).finish()
+
+
+async def _look(endpoint: Endpoint, job: str) -> dict[str, Any]:
+    async with endpoint.client() as client:
+        found: FineTuningJob = await _called(
+            endpoint.settings, endpoint.ledger(), lambda: client.fine_tuning.jobs.retrieve(job)
+        )
+    return {"status": found.status} | ({"model": found.fine_tuned_model} if found.fine_tuned_model else {})
+
+
+async def _called(settings: Settings, ledger: Ledger, work: Callable[[], Awaitable[T]]) -> T:
+    """Do one call with time limit and retries; of an error only the redacted words go on."""
+
+    async def timed() -> T:
+        async with asyncio.timeout(settings.timeout_s):
+            return await work()
+
+    try:
+        return await retrying(settings)(timed)
+    except (openai.OpenAIError, TimeoutError, ValueError) as error:
+        words = ledger.redact(f"{type(error).__name__}: {error}")[:500]
+    # Raised out here: the error itself holds the request and so the key.
+    raise EndpointError(f"tuning: {words}")
 
 
 class _Job:
@@ -215,15 +261,4 @@ class _Job:
             )
 
     async def _call(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do one call with time limit and retries; of an error only the redacted words go on."""
-
-        async def timed() -> T:
-            async with asyncio.timeout(self.settings.timeout_s):
-                return await work()
-
-        try:
-            return await retrying(self.settings)(timed)
-        except (openai.OpenAIError, TimeoutError, ValueError) as error:
-            words = self.ledger.redact(f"{type(error).__name__}: {error}")[:500]
-        # Raised out here: the error itself holds the request and so the key.
-        raise EndpointError(f"tuning: {words}")
+        return await _called(self.settings, self.ledger, work)
