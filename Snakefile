@@ -25,6 +25,7 @@ UPSTREAM = {
     "06_agent_evaluation": ["04_dialogue/record.json", "05_lora_tuning/record.json"],
     "07_scale": [],
     "08_bird_dataset": [],
+    "09_bird_grounding": ["08_bird_dataset/record.json"],
 }
 PROSE = sorted(
     str(path)

@@ -142,6 +142,16 @@ class BirdDatasetParameters(Parameters):
     workers: int = Field(ge=1, description="processes at work at once")
 
 
+class BirdGroundingParameters(Parameters):
+    """Parameters of chapter 9."""
+
+    notebook: ClassVar[str] = "09_bird_grounding"
+    sections: ClassVar[tuple[str, ...]] = (*BirdDatasetParameters.sections, "grounding")
+    headline: ClassVar[tuple[str, str]] = ("scores", "gftlib.bird.tuning_study:headline")
+
+    workers: int = Field(ge=1, description="processes at work at once, a tuning each")
+
+
 NOTEBOOKS: dict[str, type[Parameters]] = {
     cls.notebook: cls
     for cls in (
@@ -153,5 +163,6 @@ NOTEBOOKS: dict[str, type[Parameters]] = {
         AgentParameters,
         ScaleParameters,
         BirdDatasetParameters,
+        BirdGroundingParameters,
     )
 }

@@ -17,6 +17,7 @@ from gftlib.sections import (
     ChestSettings,
     DialogueSettings,
     GraphSettings,
+    GroundingSettings,
     HostedSettings,
     OctaCohort,
     ScaleSettings,
@@ -48,6 +49,7 @@ class Profile(Strict):
     hosted: HostedSettings
     scans: ScanCohort
     bird: BirdSettings
+    grounding: GroundingSettings
 
 
 def profile_path(name: str) -> Path:

@@ -156,6 +156,44 @@ class BirdSettings(Strict):
     resamples: int = Field(ge=20, description="bootstrap resamples of an interval")
 
 
+class GroundingSettings(Strict):
+    """Chapter 9: tuning to refer and ground (BiRD, section 4.2)."""
+
+    arms: dict[
+        str,
+        list[
+            Literal[
+                "20k", "40k", "80k", "240k", "negatives", "unfrozen",
+                "VG alone", "ROC alone", "RC alone", "MIA alone",
+            ]
+        ],
+    ] = Field(
+        min_length=1,
+        description="students by name, folder or hub id, and how each is tuned; sizes are shares of 240k",
+    )  # fmt: skip
+    epochs: float = Field(gt=0, description="passes over the records of an arm (BiRD's code: 2)")
+    lr: float = Field(gt=0, description="highest learning rate of BiRD's own weights (BiRD: 2e-5)")
+    lr_adapter: float = Field(gt=0, description="highest learning rate of an adapter")
+    rank: int = Field(ge=1, description="of LoRA")
+    alpha: int = Field(ge=1, description="of LoRA")
+    dropout: float = Field(ge=0, lt=1, description="of LoRA")
+    warmup: int = Field(ge=0, description="steps on which the learning rate rises, before its cosine")
+    weight_decay: float = Field(ge=0, description="of AdamW (BiRD's code: 0.1)")
+    pairs: int = Field(ge=1, description="most questions of an image in one step")
+    images: int = Field(ge=1, description="images a step and device")
+    accumulate: int = Field(ge=1, description="steps whose gradients are averaged")
+    precision: Literal["fp32", "bf16"] = Field(description="mixed precision")
+    dtype: Literal["float32", "bfloat16"] = Field(description="of the weights")
+    checkpointing: bool = Field(description="recompute activations; then no image pass is shared")
+    device: str = Field(description="where students are tuned: cpu, cuda")
+    tested: int = Field(ge=8, description="most test images, as many of each modality (BiRD: about 7000)")
+    general: int = Field(
+        ge=1, description="test images on which neutral questions are asked, before and after"
+    )
+    decoded: int = Field(ge=1, description="images at once in decoding")
+    longest: int = Field(ge=1, description="most tokens of an answer (BiRD's code: 80 to 100)")
+
+
 class AttributionSettings(Strict):
     """Chapter 3: integrated gradients (GFT, section 2.3) and how they are held against the lesions."""
 

@@ -25,7 +25,7 @@ def add(app: typer.Typer) -> None:
 
 
 def train_student(
-    name: Annotated[str, typer.Argument(help="tiny-qwen2.5-vl or tiny-mllama")],
+    name: Annotated[str, typer.Argument(help="tiny-qwen2.5-vl, tiny-mllama or tiny-bird")],
     folder: Annotated[Path | None, typer.Option(help="receives it; if not given, the package")] = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that draw phantoms")] = 1,
 ) -> None:
@@ -37,10 +37,16 @@ def train_student(
     target = folder or WEIGHTS / name
     with Progress(transient=True) as bar:
         task = bar.add_task("steps", total=None)
-        losses = pretrain(
-            name, target, phrases(), workers=workers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
+
+        def shown(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        if name == "tiny-bird":
+            from gftlib.bird.pretraining import pretrain as pretrain_bird
+
+            losses = pretrain_bird(target, workers=workers, progress=shown)
+        else:
+            losses = pretrain(name, target, phrases(), workers=workers, progress=shown)
     typer.echo(f"{target}: {len(losses)} steps, last loss {losses[-1]:.3f}")
 
 

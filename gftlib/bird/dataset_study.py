@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from gftlib.bird import layouts, tasks
-from gftlib.bird.dataset import BuildConfig, build
+from gftlib.bird.dataset import SUMMARY, BuildConfig, build
 from gftlib.bird.predictions import ALL_TASKS
 from gftlib.bird.question_only import QuestionOnly
 from gftlib.bird.records import SIZES, Record, RecordConfig
@@ -22,7 +22,7 @@ from gftlib.boxes import BoxFormat
 from gftlib.datasets.sa_med2d_names import MODALITIES
 from gftlib.endpoint.profiled import profiled_endpoint
 from gftlib.errors import MissingError
-from gftlib.paths import atomic_path, root
+from gftlib.paths import atomic_path, read_json, root
 from gftlib.phantoms.scans import write_cohort
 from gftlib.profiles import Profile
 from gftlib.results import published
@@ -112,14 +112,30 @@ def prepare(profile: Profile, folder: Path, workers: int = 1) -> Made:
     if profile.bird.captions == "hosted":
         teacher = profiled_endpoint(profile.dialogue.endpoint, folder / "captions", images=False)
     about = build(source, folder / "records", config, teacher, workers)
-    scoring = tasks.Scoring(
-        config.records.box_format,
+    return Made(source, folder / "records", about, scoring(profile))
+
+
+def opened(profile: Profile) -> Made:
+    """Return what chapter 8 built for a profile.
+
+    Raises:
+        MissingError: If it has not been run for the profile.
+    """
+    folder = root() / "runs" / profile.name / NOTEBOOK / "records"
+    if not (folder / SUMMARY).is_file():
+        raise MissingError(f"no records in {folder}: run notebook {NOTEBOOK} with this profile")
+    return Made(scans(profile), folder, read_json(folder / SUMMARY), scoring(profile))
+
+
+def scoring(profile: Profile) -> tasks.Scoring:
+    """Return how answers to the questions of a profile are scored."""
+    return tasks.Scoring(
+        BoxFormat(profile.bird.box_format),
         leave_out=(),  # modalities of one category are not asked for ROC in the first place
         resamples=profile.bird.resamples,
         seed=profile.seed,
         java=profile.bird.java,
     )
-    return Made(source, folder / "records", about, scoring)
 
 
 def write_rows(made: Made, path: Path) -> Path:

@@ -63,6 +63,26 @@ class Stage:
     save_every: int = 100
     seed: int = 0
 
+    def rate(self, step: int, total: int) -> float:
+        """Return the learning rate of a step, counted from 0, of ``total``."""
+        rise = min(1.0, (step + 1) / (self.warmup + 1))
+        return self.lr * min(rise, self.fall((total - step) / max(1, total - self.warmup)))
+
+    def fall(self, left: float) -> float:
+        """Return the share of the highest rate when a share of the steps after the warm-up is left."""
+        return left
+
+
+@dataclass(frozen=True)
+class CosineStage(Stage):
+    """A stage whose learning rate falls along a cosine (BiRD, section 4.2)."""
+
+    schedule: Literal["cosine"] = "cosine"
+
+    def fall(self, left: float) -> float:
+        """Return the share of the highest rate when a share of the steps after the warm-up is left."""
+        return 0.5 * (1 - math.cos(math.pi * min(1.0, left)))
+
 
 @dataclass(frozen=True)
 class Steps:

@@ -38,10 +38,8 @@ class TuningState:
 
     def learning_rate(self, step: int) -> None:
         """Set the learning rate of a step."""
-        rise = min(1.0, (step + 1) / (self.stage.warmup + 1))
-        fall = (self.total - step) / max(1, self.total - self.stage.warmup)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.stage.lr * min(rise, fall, 1.0)
+            group["lr"] = self.stage.rate(step, self.total)
 
     def restore(self, folder: Path) -> list[float]:
         """Read what an earlier run of the same stage left; return its losses."""

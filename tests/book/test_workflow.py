@@ -79,7 +79,7 @@ def test_nothing_runs_when_nothing_changed(checkout):
         ("gftlib/octa/faithfulness.py", {*OCTA[2:], "stage", "html"}),
         ("gftlib/vlm/tuning.py", {*OCTA[4:], "stage", "html"}),
         ("gftlib/scale/losses.py", {"07_scale", "stage", "html"}),
-        ("gftlib/bird/records.py", {"08_bird_dataset", "stage", "html"}),
+        ("gftlib/bird/records.py", {"08_bird_dataset", "09_bird_grounding", "stage", "html"}),
         ("book/data.md", {"stage", "html"}),
     ],
 )
