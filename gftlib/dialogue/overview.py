@@ -105,7 +105,7 @@ def _edge(row: EdgeRow) -> dict[str, str]:
 
 def _common(row: NodeRow | EdgeRow) -> dict[str, str]:
     return {
-        "importance": f"{row.importance:.3f}",
+        "importance": f"{row.importance:.3g}",
         "place": row.place.words,
         "leading features": "; ".join(_note(note) for note in row.features),
     }

@@ -63,21 +63,21 @@ def _faz(table: ScanTable) -> str:
 def _findings(table: ScanTable) -> list[str]:
     return [
         f"{f.id}: {f.degree} {f.kind} in {in_words(f.quadrants)}, centre at {f.place.words}; "
-        f"importance share {f.share:.3f}"
+        f"importance share {f.share:.3g}"
         for f in table.findings
     ]
 
 
 def _nodes(table: ScanTable) -> list[str]:
     return [
-        f"{row.id}: importance {row.importance:.3f}; {row.place.words}; {_notes(row.features)}"
+        f"{row.id}: importance {row.importance:.3g}; {row.place.words}; {_notes(row.features)}"
         for row in table.nodes
     ]
 
 
 def _edges(table: ScanTable) -> list[str]:
     return [
-        f"{row.id}: importance {row.importance:.3f}; connects {' and '.join(row.pair)}; {row.place.words}; "
+        f"{row.id}: importance {row.importance:.3g}; connects {' and '.join(row.pair)}; {row.place.words}; "
         f"{_notes(row.features)}"
         for row in table.edges
     ]

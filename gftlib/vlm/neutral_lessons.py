@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
@@ -22,6 +23,9 @@ DARK, BRIGHT = 0.7, 1.45
 """A spot is darker than this share of the median, or brighter."""
 LEAST = 0.0025
 """Smallest spot, in areas of the image."""
+TONES = ("black", "dark", "light", "white")
+CELLS = 4
+"""Cells of the grid on a side."""
 MOST = 3
 """Spots of a kind that are named, the largest first."""
 
@@ -47,12 +51,14 @@ class Looks:
 
     Attributes:
         light: Mean brightness of the four quadrants.
+        tones: Position in `TONES` of each cell of a grid, row by row.
         centre: The dark spot in the middle, if there is one.
         dark: Other dark spots, the largest first.
         bright: Bright spots, the largest first.
     """
 
     light: tuple[float, ...]
+    tones: tuple[tuple[int, ...], ...]
     centre: Spot | None
     dark: tuple[Spot, ...]
     bright: tuple[Spot, ...]
@@ -69,6 +75,7 @@ def look(image: np.ndarray) -> Looks:
     quadrants = [grey[rows, cols].mean() for rows in _halves(height) for cols in _halves(width)]
     return Looks(
         tuple(float(value) for value in quadrants),
+        _tones(fine),
         central[0] if central else None,
         tuple(s for s in dark if s not in central),
         _spots(fine > BRIGHT * np.median(fine)),
@@ -88,39 +95,47 @@ def lessons(
         **resize: As in `gftlib.boxes.frame`.
     """
     order = np.argsort(looks.light)
-    pairs = [
-        ("Which quadrant is the darkest?", f"The {QUADRANT_WORDS[order[0]]} quadrant is the darkest."),
-        ("Which quadrant is the brightest?", f"The {QUADRANT_WORDS[order[-1]]} quadrant is the brightest."),
-    ]
+    darkest, brightest = QUADRANT_WORDS[order[0]], QUADRANT_WORDS[order[-1]]
     one, other = rng.permutation(4)[:2]
     more = "brighter" if looks.light[one] > looks.light[other] else "darker"
     a, b = QUADRANT_WORDS[one], QUADRANT_WORDS[other]
-    pairs.append((f"Compare the {a} quadrant with the {b} quadrant.", f"The {a} quadrant is {more}."))
-    for name, spots in (("dark", looks.dark), ("bright", looks.bright)):
-        there = [k for k in range(4) if any(s.quadrant == k for s in spots)]
-        where = _listed([QUADRANT_WORDS[k] for k in there])
-        pairs.append((f"Where are {name} patches?", f"In the {where}." if there else "There are none."))
-        for k in rng.permutation(4)[:2]:
-            place = f"the {QUADRANT_WORDS[k]} quadrant"
-            yes = f"Yes, there is a {name} patch in {place}."
-            no = f"No, there is no {name} patch in {place}."
-            pairs.append((f"Is there a {name} patch in {place}?", yes if k in there else no))
-        shown = [s.box for s in spots[:MOST]]
-        told = "There are none."
-        if shown:
-            told = f"Here: {format_boxes(shown, fmt, [f'{name} patch'] * len(shown), size, **resize)}"
-        pairs.append((f"Mark the {name} patches with boxes.", told))
+    pairs = [
+        ("Name the tones, row by row.", "; ".join(" ".join(TONES[t] for t in row) for row in looks.tones)),
+        ("Which quadrant is the darkest?", f"The {darkest} quadrant."),
+        ("Which quadrant is the brightest?", f"The {brightest} quadrant."),
+        (f"Is the {a} quadrant brighter or darker than the {b} quadrant?", f"It is {more}."),
+        ("Describe the scan.", _described(looks, darkest)),
+    ]
+    groups = {"dark": looks.dark, "bright": looks.bright}
+    for name, spots in groups.items():
+        k = int(rng.integers(4))
+        there = any(s.quadrant == k for s in spots)
+        place = f"the {QUADRANT_WORDS[k]} quadrant"
+        pairs.append((f"Is there a {name} patch in {place}?", f"Yes, in {place}." if there else "No."))
+    marks = [(f"{name} patches", [s.box for s in spots[:MOST]]) for name, spots in groups.items()]
     if looks.centre is not None:
-        box = format_boxes([looks.centre.box], fmt, ["dark centre"], size, **resize)
-        pairs.append(("Mark the dark centre with a box.", f"Here: {box}"))
-        pairs.append(("How large is the dark centre?", f"It is {_size_word(looks.centre.area)}."))
-    return pairs
+        marks.append(("dark centre", [looks.centre.box]))
+    what, boxes = marks[int(rng.integers(len(marks)))]
+    told = format_boxes(boxes, fmt, [what] * len(boxes), size, **resize) if boxes else "There are none."
+    return [*pairs, (f"Mark the {what} with a box.", told)]
 
 
-def _size_word(area: float) -> str:
-    steps = (0.015, 0.022, 0.03, 0.045)
-    words = ("very small", "small", "of middle size", "large", "very large")
-    return words[int(np.searchsorted(steps, area))]
+def _described(looks: Looks, darkest: str) -> str:
+    parts = [f"The {darkest} quadrant is the darkest"]
+    for name, spots in (("dark", looks.dark), ("bright", looks.bright)):
+        there = [QUADRANT_WORDS[k] for k in range(4) if any(s.quadrant == k for s in spots)]
+        parts.append(
+            f"{name} patches lie in the {_listed(there)}" if there else f"there are no {name} patches"
+        )
+    return f"{', '.join(parts)}."
+
+
+def _tones(grey: np.ndarray) -> tuple[tuple[int, ...], ...]:
+    """Return the tone of each cell of a grid, a quarter of the cells each."""
+    rows, cols = (np.linspace(0, length, CELLS + 1).astype(int) for length in grey.shape)
+    cells = np.array([[grey[a:b, c:d].mean() for c, d in pairwise(cols)] for a, b in pairwise(rows)])
+    levels = np.searchsorted(np.quantile(cells, [0.25, 0.5, 0.75]), cells)
+    return tuple(tuple(int(level) for level in row) for row in levels)
 
 
 def _spots(mask: np.ndarray) -> tuple[Spot, ...]:

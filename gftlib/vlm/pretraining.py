@@ -28,7 +28,7 @@ SEED = 90210
 """Of the phantoms; the cohorts of the chapters have others."""
 
 
-OPTIMISATION = Stage(epochs=1.0, lr=1.5e-3, warmup=50, pairs=20, images=4, save_every=100)
+OPTIMISATION = Stage(epochs=6.0, lr=2e-3, warmup=50, pairs=8, images=8, save_every=100)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Recipe:
     """
 
     scans: int = 400
-    views: int = 6
+    views: int = 8
     stage: Stage = OPTIMISATION
 
 
@@ -70,7 +70,7 @@ def examples(student: Student, images: Sequence[np.ndarray], seed: int = 0) -> l
     for image in images:
         pairs = lessons(look(image), rng, student.family.boxes, image.shape, **student.pixels)
         asked, told = zip(*pairs, strict=True)
-        found.append(Example(Image.fromarray(image).convert("RGB"), asked, told))
+        found.append(Example(Image.fromarray(image), asked, told))
     return found
 
 

@@ -113,7 +113,7 @@ def _qwen(vocab: dict[str, int], merges: list[tuple[str, str]]) -> tuple[nn.Modu
             "num_attention_heads": 6,
             "num_key_value_heads": 2,
             "max_position_embeddings": 4096,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]},
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10.0, "mrope_section": [4, 6, 6]},
             "bos_token_id": None,
             "eos_token_id": ids["<|im_end|>"],
             "pad_token_id": ids["<|endoftext|>"],
@@ -198,4 +198,11 @@ def _mllama(vocab: dict[str, int], merges: list[tuple[str, str]]) -> tuple[nn.Mo
         tokenizer,
         chat_template=LLAMA_TEMPLATE,
     )
-    return transformers.MllamaForConditionalGeneration(config), processor
+    model = transformers.MllamaForConditionalGeneration(config)
+    # Published gates start at zero, so that a trained language model does not notice the image at first;
+    # one that starts from nothing would only learn the longer not to look.
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith(("cross_attn_attn_gate", "cross_attn_mlp_gate")):
+                weight.fill_(1.0)
+    return model, processor
