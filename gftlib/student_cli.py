@@ -15,6 +15,7 @@ Image = Annotated[Path, typer.Argument(help="an OCTA scan")]
 Name = Annotated[str, typer.Option(help="a student by name, folder or hub id")]
 AdapterFolder = Annotated[Path | None, typer.Option(help="folder of an adapter that chapter 5 tuned")]
 Device = Annotated[str, typer.Option(help="cpu or cuda")]
+Longest = Annotated[int, typer.Option(min=1, help="most tokens of an answer")]
 
 
 def add(app: typer.Typer) -> None:
@@ -56,25 +57,30 @@ def ask(
     student: Name = "tiny-qwen2.5-vl",
     adapter: AdapterFolder = None,
     device: Device = "cpu",
+    longest: Longest = 128,
 ) -> None:
     """Ask a student one question about a scan."""
-    typer.echo(_conversation(image, student, adapter, device).ask(question))
+    typer.echo(_conversation(image, student, adapter, device, longest).ask(question))
 
 
 def chat(
-    image: Image, student: Name = "tiny-qwen2.5-vl", adapter: AdapterFolder = None, device: Device = "cpu"
+    image: Image,
+    student: Name = "tiny-qwen2.5-vl",
+    adapter: AdapterFolder = None,
+    device: Device = "cpu",
+    longest: Longest = 128,
 ) -> None:
     """Talk with a student about a scan; an empty line ends the conversation."""
-    conversation = _conversation(image, student, adapter, device)
+    conversation = _conversation(image, student, adapter, device, longest)
     while question := typer.prompt(">", default="", show_default=False, prompt_suffix=" ").strip():
         typer.echo(conversation.ask(question))
 
 
-def _conversation(image: Path, name: str, adapter: Path | None, device: str) -> Conversation:
+def _conversation(image: Path, name: str, adapter: Path | None, device: str, longest: int) -> Conversation:
     from gftlib.dialogue.prompts import student_system
     from gftlib.vlm.backbones import load_student
     from gftlib.vlm.chat import Conversation
     from gftlib.vlm.conversations import read_image
 
     read_image(image)
-    return Conversation(load_student(name, adapter, device), image, student_system(2))
+    return Conversation(load_student(name, adapter, device), image, student_system(2), longest)
