@@ -26,12 +26,15 @@ UPSTREAM = {
     "07_scale": [],
     "08_bird_dataset": [],
     "09_bird_grounding": ["08_bird_dataset/record.json"],
+    "10_results": [],
 }
 PROSE = sorted(
     str(path)
     for path in Path("book").rglob("*")
     if path.is_file() and "__pycache__" not in path.parts
 )
+# Chapter 10 is made of these alone.
+PUBLISHED = sorted(str(path) for path in Path("book/results").glob("*/*/results.json"))
 
 
 def relative(files):
@@ -84,6 +87,9 @@ rule notebook:
         upstream=lambda wildcards: [
             f"{RUNS}/{path}" for path in UPSTREAM[wildcards.name]
         ],
+        published=lambda wildcards: (
+            PUBLISHED if wildcards.name == "10_results" else []
+        ),
     output:
         nb=f"{RUNS}/notebooks/{{name}}.ipynb",
         record=f"{RUNS}/{{name}}/record.json",

@@ -152,6 +152,16 @@ class BirdGroundingParameters(Parameters):
     workers: int = Field(ge=1, description="processes at work at once, a tuning each")
 
 
+class ResultsParameters(Parameters):
+    """Parameters of chapter 10, which reads published runs and depends on no setting."""
+
+    notebook: ClassVar[str] = "10_results"
+    sections: ClassVar[tuple[str, ...]] = ()
+    headline: ClassVar[tuple[str, str]] = ("counts", "gftlib.collected:headline")
+
+    workers: int = Field(ge=1, description="as in every chapter; nothing here takes long")
+
+
 NOTEBOOKS: dict[str, type[Parameters]] = {
     cls.notebook: cls
     for cls in (
@@ -164,5 +174,6 @@ NOTEBOOKS: dict[str, type[Parameters]] = {
         ScaleParameters,
         BirdDatasetParameters,
         BirdGroundingParameters,
+        ResultsParameters,
     )
 }
