@@ -1,0 +1,99 @@
+"""``gftlib ask`` and ``gftlib chat`` with a small student of random weights, kept in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from gftlib.cli import app
+from gftlib.dialogue.prompts import student_system
+from gftlib.errors import InputError, MissingError
+from gftlib.vlm.backbones import load_student
+from gftlib.vlm.chat import Conversation
+from gftlib.vlm.recipes import Adapter
+from gftlib.vlm.tiny import build
+from gftlib.vlm.tuning import add_adapter
+
+QUESTIONS = ("Which stage does this scan show?", "And what supports it?")
+LONGEST = 8
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a student, an adapter in ``adapter/`` and a scan ``a.png``."""
+    place = tmp_path_factory.mktemp("student")
+    student = build("tiny-qwen2.5-vl", [student_system(2), *QUESTIONS])
+    student.model.save_pretrained(place)
+    student.processor.save_pretrained(place)
+    tuned = add_adapter(student, Adapter(2, 2, 0.0), seed=1)
+    for name, weight in tuned.model.named_parameters():
+        if "lora_B" in name:
+            weight.data.fill_(0.5)
+    tuned.model.save_pretrained(place / "adapter")
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    Image.fromarray(pixels).save(place / "a.png")
+    return place
+
+
+def run(*arguments: object, said: str | None = None) -> Result:
+    words = [str(argument) for argument in (*arguments, "--longest", LONGEST)]
+    return CliRunner().invoke(app, words, input=said)
+
+
+def conversation(folder: Path, adapter: Path | None = None) -> Conversation:
+    return Conversation(load_student(str(folder), adapter), folder / "a.png", student_system(2), LONGEST)
+
+
+def test_a_question_is_answered_as_by_the_library(folder: Path) -> None:
+    done = run("ask", folder / "a.png", QUESTIONS[0], "--student", folder)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == conversation(folder).ask(QUESTIONS[0])
+
+
+def test_an_adapter_speaks_differently(folder: Path) -> None:
+    plain, tuned = (
+        run("ask", folder / "a.png", QUESTIONS[0], "--student", folder, *more)
+        for more in ((), ("--adapter", folder / "adapter"))
+    )
+    assert tuned.exit_code == 0, tuned.output
+    assert tuned.stdout != plain.stdout
+    assert tuned.stdout.strip() == conversation(folder, folder / "adapter").ask(QUESTIONS[0])
+
+
+def test_a_conversation_keeps_its_turns_and_ends_with_an_empty_line(folder: Path) -> None:
+    done = run("chat", folder / "a.png", "--student", folder, said="\n".join([*QUESTIONS, "", "unread"]))
+    assert done.exit_code == 0, done.output
+    talk = conversation(folder)
+    answers = [talk.ask(question) for question in QUESTIONS]
+    shown = done.stdout
+    for answer in answers:
+        assert answer in shown
+        shown = shown[shown.index(answer) + len(answer) :]
+    assert done.stdout.count(">") >= 3
+    assert "unread" not in done.stdout
+    # the second answer was written with the first turn in view
+    assert talk.turns[0] == (QUESTIONS[0], answers[0])
+    assert len(talk.turns) == 2
+
+
+@pytest.mark.parametrize(
+    ("image", "question", "more", "kind", "words"),
+    [
+        ("none.png", "Why?", (), MissingError, "none.png"),
+        ("a.png", " ", (), InputError, "empty question"),
+        ("a.png", "What is <|image_pad|>?", (), InputError, "image_pad"),
+        ("a.png", "Why?", ("--adapter", "nowhere"), MissingError, "no adapter in nowhere"),
+        ("a.png", "Why?", ("--student", "tiny-qwen"), InputError, "did you mean 'tiny-qwen2.5-vl'"),
+    ],
+)
+def test_bad_input_says_what_is_wrong(
+    folder: Path, image: str, question: str, more: tuple[str, ...], kind: type[Exception], words: str
+) -> None:
+    student = () if "--student" in more else ("--student", folder)
+    done = run("ask", folder / image, question, *student, *more)
+    assert isinstance(done.exception, kind)
+    assert words in str(done.exception)
