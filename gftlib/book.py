@@ -67,7 +67,7 @@ MATHJAX = (
     "jax/element/**/*.js",
     "jax/input/TeX/**/*.js",
     "jax/output/HTML-CSS/**/*.js",
-    "fonts/HTML-CSS/TeX/woff/*",
+    "fonts/HTML-CSS/STIX-Web/woff/*",
 )
 """What the book needs of MathJax, so that formulas are readable without a network."""
 
