@@ -7,7 +7,6 @@ what a phantom holds is never asked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -26,7 +25,7 @@ LEAST = 0.0025
 TONES = ("black", "dark", "light", "white")
 CELLS = 4
 """Cells of the grid on a side."""
-MOST = 3
+MOST = 1
 """Spots of a kind that are named, the largest first."""
 
 
@@ -104,30 +103,19 @@ def lessons(
         ("Which quadrant is the darkest?", f"The {darkest} quadrant."),
         ("Which quadrant is the brightest?", f"The {brightest} quadrant."),
         (f"Is the {a} quadrant brighter or darker than the {b} quadrant?", f"It is {more}."),
-        ("Describe the scan.", _described(looks, darkest)),
     ]
     groups = {"dark": looks.dark, "bright": looks.bright}
-    for name, spots in groups.items():
-        k = int(rng.integers(4))
-        there = any(s.quadrant == k for s in spots)
-        place = f"the {QUADRANT_WORDS[k]} quadrant"
-        pairs.append((f"Is there a {name} patch in {place}?", f"Yes, in {place}." if there else "No."))
+    name = list(groups)[int(rng.integers(len(groups)))]
+    k = int(rng.integers(4))
+    there = any(s.quadrant == k for s in groups[name])
+    place = f"the {QUADRANT_WORDS[k]} quadrant"
+    pairs.append((f"Is there a {name} patch in {place}?", f"Yes, in {place}." if there else "No."))
     marks = [(f"{name} patches", [s.box for s in spots[:MOST]]) for name, spots in groups.items()]
     if looks.centre is not None:
         marks.append(("dark centre", [looks.centre.box]))
     what, boxes = marks[int(rng.integers(len(marks)))]
     told = format_boxes(boxes, fmt, [what] * len(boxes), size, **resize) if boxes else "There are none."
     return [*pairs, (f"Mark the {what} with a box.", told)]
-
-
-def _described(looks: Looks, darkest: str) -> str:
-    parts = [f"The {darkest} quadrant is the darkest"]
-    for name, spots in (("dark", looks.dark), ("bright", looks.bright)):
-        there = [QUADRANT_WORDS[k] for k in range(4) if any(s.quadrant == k for s in spots)]
-        parts.append(
-            f"{name} patches lie in the {_listed(there)}" if there else f"there are no {name} patches"
-        )
-    return f"{', '.join(parts)}."
 
 
 def _tones(grey: np.ndarray) -> tuple[tuple[int, ...], ...]:
@@ -156,8 +144,3 @@ def _holds(spot: Spot, x: float, y: float) -> bool:
 
 def _halves(length: int) -> tuple[slice, slice]:
     return slice(0, length // 2), slice(length // 2, length)
-
-
-def _listed(words: Sequence[str]) -> str:
-    joined = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-    return f"{joined} quadrant{'s' * (len(words) > 1)}"

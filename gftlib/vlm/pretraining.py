@@ -28,7 +28,7 @@ SEED = 90210
 """Of the phantoms; the cohorts of the chapters have others."""
 
 
-OPTIMISATION = Stage(epochs=2.0, lr=2e-3, warmup=50, pairs=8, images=8, save_every=100)
+OPTIMISATION = Stage(epochs=5.5, lr=2e-3, warmup=50, pairs=8, images=8, save_every=100)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Recipe:
     """
 
     scans: int = 400
-    views: int = 8
+    views: int = 4
     stage: Stage = OPTIMISATION
 
 

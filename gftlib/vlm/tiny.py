@@ -109,7 +109,7 @@ def _qwen(vocab: dict[str, int], merges: list[tuple[str, str]]) -> tuple[nn.Modu
             "vocab_size": len(tokenizer),
             "hidden_size": hidden,
             "intermediate_size": 512,
-            "num_hidden_layers": 6,
+            "num_hidden_layers": 4,
             "num_attention_heads": 6,
             "num_key_value_heads": 2,
             "max_position_embeddings": 4096,

@@ -48,7 +48,6 @@ def test_every_answer_follows_from_the_image(image):
                 assert parse_boxes(answer, BoxFormat.QWEN_VL).boxes[0] == pytest.approx(
                     looks.dark[0].box, abs=1e-3
                 )
-        assert "dark patches lie in the lower left quadrant" in pairs["Describe the scan."]
 
 
 def test_a_blank_image_has_nothing_to_mark():
