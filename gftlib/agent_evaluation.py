@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def explained_table(scores: Mapping[str, float], ceiling: Mapping[str, float]) -
         ceiling: Of the tables on unseen scans, ``<scope>/<score>``.
     """
     rows: dict[tuple[str, str, str], dict[str, list[float]]] = {}
-    for key, value in scores.items():
+    for key, value in _scored(scores):
         way, student, arm, _, scope, score = key.split("/")[0], *_parts(key)
         if (name := SCORES.get(f"{scope}/{score}")) and (way == "asked" or "box" not in score):
             rows.setdefault((way, student, arm), {}).setdefault(name, []).append(value)
@@ -217,6 +217,11 @@ def _coloured(text: str, phrases: Sequence[Phrase]) -> str:
     return "".join([*parts, html.escape(text[last:])])
 
 
+def _scored(scores: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    """Yield the scores, without the numbers of scans that stand among them."""
+    return ((key, value) for key, value in scores.items() if not key.endswith("/scans"))
+
+
 def _parts(key: str) -> tuple[str, str, str, str, str]:
     """Return student, arm, seed, scope and score of a key; a hub id holds a slash of its own."""
     rest, scope, score = key.partition("/")[2].rsplit("/", 2)
@@ -227,7 +232,7 @@ def _parts(key: str) -> tuple[str, str, str, str, str]:
 def finding(scores: Mapping[str, float]) -> str:
     """Say what naming kinds and quadrants came to, for each student and arm, mean over seeds."""
     found: dict[str, dict[str, list[float]]] = {}
-    for key, value in scores.items():
+    for key, value in _scored(scores):
         student, arm, _, scope, score = _parts(key)
         if key.startswith("asked/") and f"{scope}/{score}" == "kinds/f1":
             found.setdefault(student, {}).setdefault(arm, []).append(value)

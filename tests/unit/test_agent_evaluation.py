@@ -1,0 +1,31 @@
+"""What chapter 6 shows of the scores."""
+
+import pytest
+
+from gftlib.agent_evaluation import explained_table, finding
+
+SCORES = {
+    "asked/tiny/GFT/0/scans": 4,
+    "asked/tiny/GFT/0/kinds/f1": 0.4,
+    "asked/tiny/GFT/1/kinds/f1": 0.6,
+    "asked/tiny/GFT/0/FAZ/box_recall": 1.0,
+    "asked/owner/model/BS/0/kinds/f1": 0.1,
+    "told/tiny/GFT/0/kinds/f1": 0.3,
+    "told/tiny/GFT/0/FAZ/box_recall": 0.0,
+}
+
+
+def test_students_stand_below_the_table_that_taught_them():
+    table = explained_table(SCORES, {"kinds/f1": 0.7, "scans": 9})
+    assert table.iloc[0]["student"] == "the table itself"
+    assert table.iloc[0]["kind and quadrant, F1"] == "0.70"
+    rows = table.set_index(["answers", "student", "tuning"])
+    assert rows.loc[("asked for each", "tiny", "GFT"), "kind and quadrant, F1"] == "0.50"
+    assert rows.loc[("asked for each", "owner/model", "BS"), "kind and quadrant, F1"] == "0.10"
+    assert rows.loc[("free explanation", "tiny", "GFT"), "FAZ boxes"] == "–"
+    assert rows.loc[("asked for each", "tiny", "GFT"), "FAZ boxes"] == "1.00"
+
+
+@pytest.mark.parametrize(("scores", "words"), [(SCORES, "GFT 0.50"), ({}, "Nothing was scored")])
+def test_the_finding_is_made_of_the_scores(scores, words):
+    assert words in finding(scores)
