@@ -66,8 +66,8 @@ STUDENTS = {
 """Hub id by the name of a student of the paper."""
 WEIGHTS = Path(__file__).parent / "weights"
 EMBEDDED = ("tiny-qwen2.5-vl", "tiny-mllama")
-"""Small models of the same classes: ``gftlib train-student`` makes their weights. Those of the first come with
-the project."""
+"""Small models of the same classes, made by ``gftlib train-student``. The weights of the first come with the
+project, after 500 of the 1100 steps of their recipe."""
 
 
 @dataclass(frozen=True)
