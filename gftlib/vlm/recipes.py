@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -84,7 +84,7 @@ class CosineStage(Stage):
         return 0.5 * (1 - math.cos(math.pi * min(1.0, left)))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Steps:
     """Which images and pairs each step learns, from the seed alone.
 
@@ -97,6 +97,9 @@ class Steps:
     examples: Sequence[Example]
     stage: Stage
     processes: int = 1
+    _shuffle: tuple[int, list[Example]] = field(
+        default_factory=lambda: (-1, []), init=False, repr=False, compare=False
+    )
 
     @property
     def total(self) -> int:
@@ -116,11 +119,10 @@ class Steps:
     def at(self, step: int, process: int = 0) -> Iterator[list[Example]]:
         """Yield the accumulated parts of a step, for one device."""
         epoch, within = divmod(step, self.per_epoch)
-        if epoch != getattr(self, "_epoch", None):
-            object.__setattr__(self, "_epoch", epoch)
-            object.__setattr__(self, "_groups", self._shuffled(epoch))
+        if epoch != self._shuffle[0]:
+            self._shuffle = (epoch, self._shuffled(epoch))
         # The last step of an epoch is filled up from its beginning, so that no device waits for another.
-        groups = self._groups
+        groups = self._shuffle[1]
         first = within * self._width + process * self.stage.images * self.stage.accumulate
         for part in range(self.stage.accumulate):
             start = first + part * self.stage.images
