@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import drawn
+import numpy as np
 import pytest
+from PIL import Image
 
 from gftlib.errors import InputError, MissingError
 from gftlib.octa import tabling
@@ -18,6 +21,7 @@ from gftlib.octa.fitting import seeded
 from gftlib.octa.graph import build_graph
 from gftlib.octa.graph_io import read_graph, write_graph
 from gftlib.octa.normal import HealthyReference
+from gftlib.octa.overlays import write_overlays
 from gftlib.octa.staging import StagingConfig, StagingGNN
 from gftlib.octa.table_rows import read_tables
 from gftlib.octa.tables import make_table
@@ -115,3 +119,21 @@ def test_bad_input(
         tabulate(twice, reference, explainer._replace(network=tmp_path / "none.safetensors"), tmp_path)
     with pytest.raises(InputError, match="at least two healthy scans"):
         healthy_reference([graphs["a"]])
+
+
+def test_overlays_are_pictures_made_again_only_after_their_attribution(
+    graphs: dict[str, Path], explainer: Explainer, reference: HealthyReference, tmp_path: Path
+) -> None:
+    tabulate(labelled({"a": graphs["a"]}, 0), reference, explainer, tmp_path)
+    scan, home = tmp_path / "a_scan.png", attribution_file(tmp_path, "a")
+    Image.fromarray(np.arange(96 * 96, dtype=np.uint32).reshape(96, 96).astype(np.uint8)).save(scan)
+    (file,) = write_overlays([("a", scan, graphs["a"], home)], tmp_path / "overlays").values()
+    picture = np.asarray(Image.open(file))
+    assert picture.shape == (432, 384, 3)
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+    before = file.stat().st_mtime_ns
+    write_overlays([("a", scan, graphs["a"], home)], tmp_path / "overlays")
+    assert file.stat().st_mtime_ns == before
+    os.utime(home, ns=(before + 10**9, before + 10**9))
+    write_overlays([("a", scan, graphs["a"], home)], tmp_path / "overlays")
+    assert file.stat().st_mtime_ns != before
