@@ -221,7 +221,7 @@ def test_students_that_cannot_be_tuned_so_are_named(chapter, monkeypatch):
     with pytest.raises(InputError, match="BiRD's own"):
         arms.learners(settings)
     names = [learner.name for learner in arms.learners(load_profile("smoke").grounding)]
-    assert names[0] == f"tiny-bird/{UNTUNED}" and len(names) == len(set(names))
+    assert names[0] == f"tiny-qwen2.5-vl/{UNTUNED}" and len(names) == len(set(names))
 
 
 def test_the_small_bird_gets_its_eyes_and_keeps_them_frozen(tmp_path):
