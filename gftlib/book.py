@@ -61,6 +61,7 @@ def runs_table(runs: Path) -> str:
 
 MATHJAX = (
     "MathJax.js",
+    "config/TeX-AMS-MML_HTMLorMML-full.js",
     "extensions/*.js",
     "extensions/HTML-CSS/*",
     "extensions/TeX/*",

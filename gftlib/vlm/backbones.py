@@ -155,6 +155,8 @@ def load_student(
     import torch
     import transformers
 
+    # A bar for a load of seconds; in a notebook it is a widget, which pages without a network cannot show.
+    transformers.utils.logging.disable_progress_bar()
     checkpoint = find_checkpoint(name)
     family = family_of(transformers.AutoConfig.from_pretrained(checkpoint))
     options: dict[str, Any] = {"dtype": getattr(torch, dtype), "attn_implementation": "sdpa"}

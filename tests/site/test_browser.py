@@ -55,6 +55,7 @@ def opened(browser, address, page, **options):
 
     context.route("**/*", route)
     tab = context.new_page()
+    tab.on("response", lambda got: complaints.append(got.url) if got.status >= 400 else None)
     tab.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     tab.goto(f"{address}/{page}.html", wait_until="load")
