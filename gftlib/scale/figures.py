@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gftlib import plots
-from gftlib.scale import tables
+from gftlib.results import published
+from gftlib.scale import predictions, tables
 from gftlib.scale.baselines import METHODS
 from gftlib.scale.outputs import LEVELS
-from gftlib.scale.shown import Shown
+from gftlib.scale.shown import NOTEBOOK, Shown
 from gftlib.scale.study import Study
 
 COLOURS = {
@@ -50,6 +52,20 @@ def sheets_figure(studies: Mapping[str, Study]) -> Figure:
                 plots.show_image(panel, image, "\n".join(held[:7]))
                 panel.title.set_fontsize(6)
     return figure
+
+
+def criteria_table(own: Path, profile: str) -> pd.DataFrame:
+    """Return macro F1 of each method on each criterion of the skin, at class-concept level with all data.
+
+    Args:
+        own: Folder of the page's own run.
+        profile: Of the page; where it shows a published run, so does the table.
+    """
+    full = published(NOTEBOOK) if profile == "smoke" else None
+    cells = predictions.read((full.folder if full else own) / "predictions.npz")
+    table = tables.per_group(cells.get("monet", []))
+    words = {group: group.replace("_", " ") for group in table.index}
+    return table.rename(index=words, columns=label).T.rename_axis(index="method", columns="").round(2)
 
 
 def protocol_figure(one: Shown | None) -> Figure | None:

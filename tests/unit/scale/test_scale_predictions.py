@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from gftlib.errors import InputError
-from gftlib.scale import predictions
+from gftlib.results import published
+from gftlib.scale import figures, predictions
 from gftlib.scale.outputs import Outputs, class_maximum
 from gftlib.scale.protocol import Cell, report_of, summarize
 
@@ -71,3 +74,11 @@ def test_a_foreign_file_is_refused(tmp_path):
     np.savez(tmp_path / "x.npz", a=np.zeros(1))
     with pytest.raises(InputError, match="holds no predictions"):
         predictions.read(tmp_path / "x.npz")
+
+
+def test_the_mean_over_the_criteria_of_the_published_table_is_the_published_number():
+    table = figures.criteria_table(Path("no run of its own"), "smoke")
+    summary = published("07_scale").results["protocol"]
+    for method, fraction in (("scale", 1), ("linear_probe_weighted", 1), ("zero_shot", 0)):
+        told = summary[f"monet|{method}|{fraction}|combination|macro_f1"]
+        assert table.loc[figures.label(method)].mean() == pytest.approx(told, abs=0.005)
