@@ -11,6 +11,7 @@ import typer
 from rich.progress import Progress
 
 from gftlib import agent_cli, student_cli
+from gftlib.bird_cli import app as bird
 from gftlib.dialogue_cli import app as dialogue
 from gftlib.errors import GftError, InputError, did_you_mean
 
@@ -20,6 +21,7 @@ cohort = typer.Typer(no_args_is_help=True, help="Make the phantom cohorts.")
 app.add_typer(check, name="check")
 app.add_typer(cohort, name="cohort")
 app.add_typer(dialogue, name="dialogue")
+app.add_typer(bird, name="bird")
 student_cli.add(app)
 agent_cli.add(app)
 
@@ -46,6 +48,15 @@ def cohort_octa(profile: ProfileName = "smoke", workers: Workers = 1) -> None:
 
     folder, specs = make_cohort(load_profile(profile), workers)
     typer.echo(f"{len(specs)} scans in {folder}")
+
+
+@cohort.command("scans")
+def cohort_scans(profile: ProfileName = "smoke", workers: Workers = 1) -> None:
+    """Make the scan phantoms of a profile, eight modalities; a second call makes only what is missing."""
+    from gftlib.bird.dataset_study import scans
+    from gftlib.profiles import load_profile
+
+    typer.echo(scans(load_profile(profile), workers))
 
 
 @app.command()
