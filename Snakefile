@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from gftlib.needs import gpus
 from gftlib.parameters import NOTEBOOKS
-from gftlib.profiles import PROFILES
+from gftlib.profiles import PROFILES, load_profile
 from gftlib.sources import notebook_sources, source_files
 
 PROFILE = config.get("profile", "smoke")
@@ -99,7 +100,7 @@ rule notebook:
     retries: 1
     threads: workflow.cores
     resources:
-        gpu=1,
+        gpu=lambda wildcards: gpus(load_profile(PROFILE), wildcards.name),
     message:
         "running notebook {wildcards.name}"
     shell:

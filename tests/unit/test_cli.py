@@ -15,9 +15,22 @@ def gftlib(*arguments):
 
 
 def test_check_profile_prints_the_settings():
-    done = gftlib("check", "profile", "smoke")
+    done = gftlib("check", "profile", "smoke", "--settings")
     assert done.returncode == 0
     assert '"name": "smoke"' in done.stdout
+
+
+def test_check_profile_says_what_is_missing_and_fails():
+    assert gftlib("check", "profile", "smoke").stdout.endswith("smoke: nothing is missing\n")
+    done = gftlib("check", "profile", "paper")
+    assert done.returncode == 1
+    assert "are missing" in done.stdout and "Traceback" not in done.stderr
+
+
+def test_a_plan_names_every_notebook():
+    done = gftlib("plan", "--profile", "paper")
+    assert done.returncode == 0
+    assert "10_results" in done.stdout and "USD" in done.stdout
 
 
 def test_an_error_is_one_line_without_a_traceback():
