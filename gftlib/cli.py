@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from gftlib import agent_cli, student_cli
+from gftlib import agent_cli, runner_cli, student_cli
 from gftlib.bird_cli import app as bird
 from gftlib.dialogue_cli import app as dialogue
 from gftlib.errors import GftError, InputError, did_you_mean
@@ -24,20 +24,13 @@ app.add_typer(dialogue, name="dialogue")
 app.add_typer(bird, name="bird")
 student_cli.add(app)
 agent_cli.add(app)
+runner_cli.add(app, check)
 
 CHECKED = {"octa500": "octa500", "derm7pt": "derm7pt", "padchest-gr": "padchest_gr", "sa-med2d": "sa_med2d"}
 """The sets that ``gftlib check data`` knows, and the module that reads each."""
 
 ProfileName = Annotated[str, typer.Option(help="smoke, phantom or paper")]
 Workers = Annotated[int, typer.Option(min=1, help="processes at work at once")]
-
-
-@check.command("profile")
-def check_profile(name: str) -> None:
-    """Check the settings of a profile and print them."""
-    from gftlib.profiles import load_profile
-
-    typer.echo(load_profile(name).model_dump_json(indent=1))
 
 
 @cohort.command("octa")
