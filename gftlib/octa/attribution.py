@@ -97,7 +97,7 @@ class Attribution:
 
     @property
     def completeness_error(self) -> float:
-        """|total - change| / |change|; NaN if the logit does not change."""
+        """``|total - change| / |change|``; NaN if the logit does not change."""
         return abs(self.total - self.change) / abs(self.change) if self.change else float("nan")
 
 

@@ -1,6 +1,6 @@
 """Heatmaps of attributions on their scan, and the ranked table beside them (GFT, section 2.3 and Fig. 2).
 
-Colour is importance, the sum of |contribution| over a node's features or |contribution| of an edge, on a
+Colour is importance, the sum of ``|contribution|`` over a node's features or ``|contribution|`` of an edge, on a
 perceptually uniform scale that ends at a high percentile, so that a single node does not leave the rest dark.
 """
 
@@ -46,7 +46,7 @@ class RankedNode:
         quadrant: Where the node's position lies.
         position: Row and column, mask pixels.
         share: Part of the importance of all nodes.
-        features: The features with the largest |contribution|: name, signed contribution to the logit.
+        features: The features with the largest ``|contribution|``: name, signed contribution to the logit.
     """
 
     rank: int

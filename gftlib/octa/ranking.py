@@ -1,7 +1,7 @@
 """Which nodes and edges matter: importance, ranking and selection from attributions.
 
 GFT, section 2.3: the attributions rank nodes and edges by their influence on the prediction. The importance
-of a node is the sum over its features of |attribution|, that of an edge is |attribution|. The paper does not
+of a node is the sum over its features of ``|attribution|``, that of an edge is ``|attribution|``. The paper does not
 say how many are kept; both readings of the graph code it builds on are here: the first k over all types, or
 the smallest set that reaches 95 % of the total once nodes below 0.05 % of it are dropped.
 """
@@ -46,7 +46,7 @@ def node_importance(attribution: Attribution, sign: Sign = "absolute") -> dict[s
 
     Args:
         attribution: Of one graph.
-        sign: ``absolute``, the graph code's reading, adds up |attribution| over the features; ``supporting``
+        sign: ``absolute``, the graph code's reading, adds up ``|attribution|`` over the features; ``supporting``
             adds up the contributions that speak for the class alone: a node is important only as evidence.
     """
     if sign not in get_args(Sign):
@@ -61,7 +61,7 @@ def node_importance(attribution: Attribution, sign: Sign = "absolute") -> dict[s
 def edge_importance(
     attribution: Attribution, edges: Mapping[Relation, ArrayLike] | None = None
 ) -> dict[Relation, FloatArray]:
-    """Return relation -> (E,) |attribution| of the directed edges.
+    """Return relation -> (E,) ``|attribution|`` of the directed edges.
 
     Args:
         attribution: Of one graph.

@@ -96,7 +96,7 @@ def measure_set(name: str, folder: Path | str) -> dict[str, Any]:
     """Measure every scan of a public set.
 
     Args:
-        name: Key of :data:`SETS`.
+        name: Key of ``SETS``.
         folder: Where its files are.
 
     Returns:

@@ -101,7 +101,7 @@ def measure(name: str, folder: Path | str | None = None) -> dict[str, Any]:
     """Score both segmentations on every scan of a set.
 
     Args:
-        name: A public set of :data:`gftlib.octa.real_sets.SETS`, or a key of :data:`HELD_OUT`.
+        name: A public set of ``gftlib.octa.real_sets.SETS``, or a key of ``HELD_OUT``.
         folder: Where the files of a public set are.
 
     Returns:

@@ -24,7 +24,7 @@ def draw(
         rng: Source of randomness.
         chest: The chest to draw on; its density is changed.
         finding: ``"atelectasis"``, ``"cardiomegaly"``, ``"consolidation"`` or ``"pleural effusion"``.
-        location: A coarse location of :data:`gftlib.datasets.padchest_locations.LOCATIONS`.
+        location: A coarse location of ``gftlib.datasets.padchest_locations.LOCATIONS``.
         strength: Contrast, 0 to 1.
 
     Returns:

@@ -75,7 +75,7 @@ def sentence(index: int, rng: np.random.Generator) -> str:
     """Return one wording of a combination.
 
     Args:
-        index: Index into :data:`gftlib.datasets.padchest_locations.PRINTED`.
+        index: Index into ``gftlib.datasets.padchest_locations.PRINTED``.
         rng: Source of the choice.
     """
     finding, location = PRINTED[index].finding, PRINTED[index].location
@@ -101,7 +101,7 @@ def report(recorded: tuple[int, ...], rng: np.random.Generator) -> list[tuple[st
 
     Returns:
         ``(sentence, combination index)`` pairs in random order; remarks that name none carry
-        :data:`gftlib.datasets.class_concepts.NO_COMBINATION`.
+        ``gftlib.datasets.class_concepts.NO_COMBINATION``.
     """
     pairs = [(sentence(index, rng), index) for index in recorded]
     if not recorded:

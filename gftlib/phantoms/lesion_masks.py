@@ -25,7 +25,7 @@ class Lesion:
     """One lesion.
 
     Attributes:
-        kind: One of :data:`gftlib.phantoms.lesions.KINDS`.
+        kind: One of ``gftlib.phantoms.lesions.KINDS``.
         corner: Row and column of the crop's first pixel.
         crop: (h, w) bool, the lesion within its bounding box.
     """

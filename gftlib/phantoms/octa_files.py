@@ -141,7 +141,7 @@ def write_cohort(
 
     Args:
         folder: Target folder.
-        specs: From :func:`gftlib.phantoms.octa.cohort`.
+        specs: From :func:`gftlib.phantoms.octa_cohort.cohort`.
         config: Generator settings.
         workers: Processes, one thread each; 1 stays in this process.
         progress: Called with (done, total) after each scan.

@@ -39,7 +39,7 @@ class ProtocolConfig:
     """What is run.
 
     Args:
-        methods: Names from :data:`gftlib.scale.baselines.METHODS`.
+        methods: Names from ``gftlib.scale.baselines.METHODS``.
         fractions: Shares of the training pool.
         draws: Stratified draws per fraction; with the whole pool they differ in the training's seed alone.
         validation: Share of each draw held back while candidates are compared; the chosen candidate is then

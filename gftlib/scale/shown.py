@@ -20,7 +20,7 @@ class Shown:
     Args:
         source: Which run ``records`` and ``measured`` are of.
         records: Of the protocol, see :func:`gftlib.scale.protocol.summarize`.
-        measured: See :data:`gftlib.scale.measures.MEASURES`.
+        measured: See ``gftlib.scale.measures.MEASURES``.
         beside: The records of the page's own run, where ``records`` are another's; else empty.
     """
 

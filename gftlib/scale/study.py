@@ -47,7 +47,7 @@ class Study:
         name: The use case.
         labels: The truth of the test, ``(N, H)``.
         cells: Of the protocol.
-        measured: By name, see :data:`gftlib.scale.measures.MEASURES`.
+        measured: By name, see ``gftlib.scale.measures.MEASURES``.
         table_1: Zero-shot accuracy at both levels; empty where there are no criteria.
         counts: Positive samples of each combination.
         sheet: Training images, each with the names of what it holds.
