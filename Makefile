@@ -11,7 +11,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 # A child process a core: threads inside each would only get in each other's way.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: book runs test test-unit test-book bench check-slow lint setup lock clean
+.PHONY: book runs graph test test-unit test-book bench check-slow lint setup lock clean
 
 book: setup  ## run every notebook of the profile and publish the book
 	@$(BIN)/snakemake book $(SNAKEFLAGS)
@@ -19,6 +19,9 @@ book: setup  ## run every notebook of the profile and publish the book
 
 runs: setup  ## run the notebooks of the profile only
 	@$(BIN)/snakemake runs $(SNAKEFLAGS)
+
+graph: setup  ## draw the order of work again, after a change of the Snakefile
+	@$(BIN)/snakemake book --dag --forceall --cores 1 --config profile=smoke --quiet | $(BIN)/gftlib workflow > book/_static/workflow.svg
 
 test: test-unit test-book  ## everything that continuous integration runs
 

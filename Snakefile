@@ -134,3 +134,4 @@ rule html:
         "building the book"
     shell:
         "jupyter-book build _stage --path-output . -n -W --keep-going > {log} 2>&1 || (tail -n 40 {log}; exit 1)"
+        documented=sorted(str(path) for path in Path("gftlib").rglob("*.py")),

@@ -135,12 +135,9 @@ def _arguments(node: Function, full: _FullNames, bound: bool) -> str:
 
 
 def _short(value: ast.expr) -> ast.expr:
-    """Return a default as a signature shows it: a long one as an ellipsis."""
-    return (
-        value
-        if len(ast.unparse(value)) <= LONGEST_DEFAULT and not isinstance(value, ast.Tuple)
-        else ast.Constant(...)
-    )
+    """Return a default as a signature shows it: an ellipsis if it is long or Sphinx cannot read it."""
+    unread = any(isinstance(part, ast.Starred) for part in ast.walk(value))
+    return ast.Constant(...) if unread or len(ast.unparse(value)) > LONGEST_DEFAULT else value
 
 
 def _made_with(node: ast.ClassDef, full: _FullNames) -> str:

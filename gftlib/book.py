@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from gftlib import paths
+from gftlib import api_pages, paths
 from gftlib.errors import InputError, MissingError
 from gftlib.provenance import Record
 
@@ -91,6 +91,19 @@ def copy_mathjax(target: Path) -> None:
                 shutil.copy(path, kept)
 
 
+def copy_explorer(runs: Path, book: Path) -> None:
+    """Copy the interactive page of a profile's runs, and the text about it, into the staged ``book/``.
+
+    Raises:
+        MissingError: If it has not been written.
+    """
+    source = runs / "explorer"
+    if not (source / "about.html").is_file():
+        raise MissingError(f"no explorer in {source}: run `gftlib explorer --profile {runs.name}` first")
+    shutil.copytree(source, book / "_static" / "explorer", ignore=shutil.ignore_patterns("about.html"))
+    shutil.copy(source / "about.html", book / "_explorer.html")
+
+
 def stage(runs: Path, target: Path) -> Path:
     """Lay out the book: the prose, and each executed notebook at the path of its source.
 
@@ -104,7 +117,7 @@ def stage(runs: Path, target: Path) -> Path:
         ``target``.
 
     Raises:
-        MissingError: If no notebook has been run, or MathJax is not there.
+        MissingError: If no notebook has been run, or the explorer or MathJax is not there.
         InputError: If a notebook holds an error or a cell that was not run.
     """
     executed = sorted((runs / "notebooks").glob("*.ipynb"))
@@ -115,9 +128,12 @@ def stage(runs: Path, target: Path) -> Path:
         tree = Path(name) / "tree"
         shutil.copytree(source / "book", tree / "book")
         copy_mathjax(tree / "book" / "_static" / "mathjax")
+        copy_explorer(runs, tree / "book")
         for file in ("_config.yml", "_toc.yml"):
             shutil.copy(source / file, tree / file)
         (tree / "book" / "_runs.md").write_text(runs_table(runs), encoding="utf-8")
+        for area, text in api_pages.pages(source / "gftlib").items():
+            (tree / "book" / "api" / f"_{area}.md").write_text(text, encoding="utf-8")
         (tree / "notebooks").mkdir()
         for path in executed:
             notebook = json.loads(path.read_text(encoding="utf-8"))

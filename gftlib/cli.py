@@ -163,3 +163,11 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+@app.command()
+def workflow() -> None:
+    """Draw what `snakemake book --dag --forceall` prints, from standard input, as SVG."""
+    from gftlib.workflow_figure import draw_workflow
+
+    typer.echo(draw_workflow(sys.stdin.read()), nl=False)
+
+

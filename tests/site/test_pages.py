@@ -16,7 +16,9 @@ HTML = ROOT / "_build" / "html"
 
 def toc_pages():
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    below = [section for chapter in chapters for section in chapter.get("sections", [])]
+    return [toc["root"], *(page["file"] for page in [*chapters, *below])]
 
 
 PAGES = toc_pages()
