@@ -145,11 +145,30 @@ def check_data(
 
 
 @app.command()
+def explorer(profile: ProfileName = "smoke") -> None:
+    """Write the interactive page of one scan, from what chapters 1 to 3 left in the profile's runs."""
+    from gftlib.octa.explorer import write_explorer
+    from gftlib.paths import root
+    from gftlib.profiles import load_profile
+
+    settings = load_profile(profile)
+    typer.echo(write_explorer(settings, root() / "runs" / settings.name / "explorer"))
+
+
+@app.command()
 def stage(runs: Path, target: Path) -> None:
     """Lay out prose and executed notebooks for Jupyter Book."""
     from gftlib import book
 
     book.stage(runs, target)
+
+
+@app.command()
+def workflow() -> None:
+    """Draw what `snakemake book --dag --forceall` prints, from standard input, as SVG."""
+    from gftlib.workflow_figure import draw_workflow
+
+    typer.echo(draw_workflow(sys.stdin.read()), nl=False)
 
 
 def main() -> None:
@@ -163,11 +182,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-@app.command()
-def workflow() -> None:
-    """Draw what `snakemake book --dag --forceall` prints, from standard input, as SVG."""
-    from gftlib.workflow_figure import draw_workflow
-
-    typer.echo(draw_workflow(sys.stdin.read()), nl=False)
-
-
