@@ -108,13 +108,33 @@ rule notebook:
         " && cp {log.nb} {output.nb}"
 
 
+rule explorer:
+    input:
+        graphs=f"{RUNS}/01_graph_construction/record.json",
+        record=f"{RUNS}/03_attribution/record.json",
+        lib=relative(source_files(["gftlib.octa.explorer"])),
+        template="gftlib/octa/explorer.html.jinja",
+    output:
+        f"{RUNS}/explorer/index.html",
+        f"{RUNS}/explorer/scan.jpg",
+        f"{RUNS}/explorer/about.html",
+    log:
+        f"{LOGS}/explorer.log",
+    message:
+        "drawing the explorer"
+    shell:
+        "gftlib explorer --profile {PROFILE} > {log} 2>&1"
+
+
 rule stage:
     input:
         nbs=rules.runs.input,
+        explorer=rules.explorer.output,
         prose=PROSE,
         config="_config.yml",
         toc="_toc.yml",
         lib=relative(source_files(["gftlib.book"])),
+        documented=sorted(str(path) for path in Path("gftlib").rglob("*.py")),
     output:
         directory("_stage"),
     message:
@@ -134,4 +154,3 @@ rule html:
         "building the book"
     shell:
         "jupyter-book build _stage --path-output . -n -W --keep-going > {log} 2>&1 || (tail -n 40 {log}; exit 1)"
-        documented=sorted(str(path) for path in Path("gftlib").rglob("*.py")),

@@ -19,6 +19,9 @@ def cell(source="1", outputs=(), count=1, tags=()):
 def write(folder, *cells):
     (folder / "notebooks").mkdir(parents=True, exist_ok=True)
     (folder / "notebooks" / "01_x.ipynb").write_text(json.dumps({"cells": list(cells)}))
+    (folder / "explorer").mkdir(exist_ok=True)
+    for name in ("index.html", "about.html"):
+        (folder / "explorer" / name).write_text(name)
     return folder
 
 
@@ -27,6 +30,8 @@ def test_pages_keep_the_paths_of_their_sources(tmp_path):
     tree = book.stage(runs, tmp_path / "_stage")
     names = {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()}
     assert {"_config.yml", "_toc.yml", "book/index.md", "notebooks/01_x.ipynb"} <= names
+    assert {"book/_static/explorer/index.html", "book/_explorer.html"} <= names
+    assert "book/_static/explorer/about.html" not in names
     staged = json.loads((tree / "notebooks" / "01_x.ipynb").read_text())
     assert staged["cells"][1]["metadata"]["tags"] == ["injected-parameters", "remove-cell"]
 
@@ -62,3 +67,10 @@ def test_a_known_warning_of_another_library_may_be_declared(tmp_path):
 def test_nothing_to_publish_says_what_to_do(tmp_path):
     with pytest.raises(MissingError, match="make runs"):
         book.stage(tmp_path, tmp_path / "_stage")
+
+
+def test_a_book_without_its_explorer_says_what_to_do(tmp_path):
+    runs = write(tmp_path / "smoke", cell())
+    (runs / "explorer" / "about.html").unlink()
+    with pytest.raises(MissingError, match="gftlib explorer --profile smoke"):
+        book.stage(runs, tmp_path / "_stage")
