@@ -13,6 +13,7 @@ WIDTH, HEIGHT, GAP, COLUMN = 190, 34, 22, 220
 FILLS = {"notebook": "#e3eefb", "octa_cohort": "#fbe9df", "": "#f0f0f0"}
 WORDS = {
     "octa_cohort": "grow the OCTA cohort",
+    "explorer": "draw the explorer",
     "stage": "stage the pages",
     "html": "build the book",
 }
@@ -111,6 +112,6 @@ def _arrow(start: tuple[int, int], end: tuple[int, int], bus: int) -> str:
     elif x == to_x:
         path = f"M{x} {y + HEIGHT // 2}h-12V{to_y + HEIGHT // 2}h12"
     else:
-        side = x + WIDTH + 8 if x > to_x else x - 8
-        path = f"M{side - 8 if x > to_x else x} {y + HEIGHT // 2}H{side}V{bus}H{to_x + WIDTH // 2}V{to_y}"
+        right = x + WIDTH
+        path = f"M{right} {y + HEIGHT // 2}h8V{bus}H{to_x + WIDTH // 2}V{to_y}"
     return f"<path d='{path}' fill='none' stroke='#555' stroke-width='1.5' marker-end='url(#tip)'/>"
