@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +46,31 @@ def for_readers(notebook: dict[str, Any]) -> dict[str, Any]:
 
 
 def runs_table(runs: Path) -> str:
-    """Return the records of a profile's runs, and of the published ones, as a Markdown table."""
-    found = sorted(runs.glob("*/record.json")) + sorted(
-        (paths.root() / "book" / "results").glob("*/*/record.json")
-    )
-    lines = ["| notebook | profile | commit | began | seconds | peak memory | machine |", "|" + " --- |" * 7]
+    """Return the records of a profile's runs, and of the published ones, as one Markdown table a profile."""
+    published = paths.root() / "book" / "results"
+    found = sorted(runs.glob("*/record.json")) + sorted(published.glob("*/*/record.json"))
+    by_profile: dict[str, list[Record]] = {}
     for path in found:
         record = Record.checked(paths.read_json(path), str(path))
-        lines.append(
-            f"| {record.notebook} | {record.parameters['profile']} | {record.commit} | {record.began} "
-            f"| {record.seconds:.0f} | {record.peak_memory_mb} MB | {record.device} |"
-        )
-    return "\n".join(lines) + "\n"
+        by_profile.setdefault(record.parameters["profile"], []).append(record)
+    return "\n".join(_runs_of(profile, records) for profile, records in by_profile.items())
+
+
+def _runs_of(profile: str, records: Sequence[Record]) -> str:
+    lines = ["| notebook | began (UTC) | took | peak memory | commit |", "|" + " --- |" * 5]
+    lines += [
+        f"| {record.notebook} | {record.began[:16].replace('T', ' ')} | {_duration(record.seconds)} "
+        f"| {record.peak_memory_mb / 1024:.1f} GB | `{record.commit}` |"
+        for record in records
+    ]
+    machines = ", ".join(sorted({record.device for record in records}))
+    total = _duration(sum(record.seconds for record in records))
+    return f"### Profile `{profile}`\n\nOn {machines}; {total} in all.\n\n" + "\n".join(lines) + "\n"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest} s"
 
 
 MATHJAX = (

@@ -2,8 +2,14 @@ import json
 
 import pytest
 
-from gftlib import book
+from gftlib import api_pages, book
 from gftlib.errors import InputError, MissingError
+
+
+@pytest.fixture(autouse=True)
+def short_reference(monkeypatch):
+    """The reference has tests of its own."""
+    monkeypatch.setattr(api_pages, "pages", lambda package: {"octa": "## octa.graph"})
 
 
 def cell(source="1", outputs=(), count=1, tags=()):
@@ -74,3 +80,15 @@ def test_a_book_without_its_explorer_says_what_to_do(tmp_path):
     (runs / "explorer" / "about.html").unlink()
     with pytest.raises(MissingError, match="gftlib explorer --profile smoke"):
         book.stage(runs, tmp_path / "_stage")
+
+
+def test_the_table_of_runs_groups_them_by_profile_and_adds_up_their_time(tmp_path):
+    kept = {"notebook": "01_x", "parameters": {"profile": "smoke"}, "seed": 0, "profile_hash": "p"}
+    kept |= {"code_hash": "c", "commit": "abc", "began": "2026-01-02T03:04:05+00:00", "seconds": 3661.0}
+    kept |= {"peak_memory_mb": 512, "device": "CPU, 2 cores", "versions": {}, "inputs": {}, "results": "r"}
+    for name in ("01_x", "02_y"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "record.json").write_text(json.dumps({**kept, "notebook": name}))
+    table = book.runs_table(tmp_path)
+    assert table.startswith("### Profile `smoke`\n\nOn CPU, 2 cores; 2 h 2 min in all.")
+    assert "| 01_x | 2026-01-02 03:04 | 1 h 1 min | 0.5 GB | `abc` |" in table
