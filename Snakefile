@@ -14,7 +14,12 @@ RUNS = f"runs/{PROFILE}"
 LOGS = f"logs/{PROFILE}"
 # The records a notebook waits for, besides its own sources.
 UPSTREAM = {
-    "01_graph_construction": ["cohorts/octa/cohort.json"],
+    # Scans of one's own are in their folder.
+    "01_graph_construction": (
+        ["cohorts/octa/cohort.json"]
+        if load_profile(PROFILE).octa.source == "phantom"
+        else []
+    ),
     "02_staging": ["01_graph_construction/record.json"],
     "03_attribution": ["02_staging/record.json"],
     "04_dialogue": [

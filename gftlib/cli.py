@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from gftlib import agent_cli, runner_cli, student_cli
+from gftlib import agent_cli, runner_cli, student_cli, tuning_cli
 from gftlib.bird_cli import app as bird
 from gftlib.dialogue_cli import app as dialogue
 from gftlib.errors import GftError, InputError, did_you_mean
@@ -25,6 +25,7 @@ app.add_typer(bird, name="bird")
 student_cli.add(app)
 agent_cli.add(app)
 runner_cli.add(app, check)
+tuning_cli.add(app)
 
 CHECKED = {"octa500": "octa500", "derm7pt": "derm7pt", "padchest-gr": "padchest_gr", "sa-med2d": "sa_med2d"}
 """The sets that ``gftlib check data`` knows, and the module that reads each."""

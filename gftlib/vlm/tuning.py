@@ -76,7 +76,7 @@ def tune(
     order = Steps(examples, stage, accelerator.num_processes)
     work = TuningState(student, stage, order.total, fingerprint(student, examples, stage))
     losses = work.restore(folder)
-    if len(losses) < order.total:
+    if not work.finished:
         if stage.checkpointing:
             student.model.gradient_checkpointing_enable({"use_reentrant": False})
         shared, optimizer = accelerator.prepare(

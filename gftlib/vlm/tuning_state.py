@@ -35,6 +35,7 @@ class TuningState:
         choose_parts(student.model, student.family, stage.parts)
         self.weights = {n: w for n, w in student.model.named_parameters() if w.requires_grad}
         self.optimizer = _optimizer(stage, list(self.weights.values()))
+        self.finished = False
 
     def learning_rate(self, step: int) -> None:
         """Set the learning rate of a step."""
@@ -48,6 +49,8 @@ class TuningState:
             kept = json.loads(history.read_text(encoding="utf-8"))
             if kept["fingerprint"] == self.fingerprint:
                 self._read_weights(folder)
+                # Its steps may have been fewer: on more devices each sees more images.
+                self.finished = True
                 return kept["losses"]
         if not checkpoint.is_file():
             return []
