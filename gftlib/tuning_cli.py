@@ -24,13 +24,13 @@ def tune(
     chapter: Annotated[int, typer.Option(help="whose students: 5 or 9")] = 5,
 ) -> None:
     """Tune the students of a chapter, whose notebook then finds them tuned; interrupted, it goes on."""
-    from accelerate import PartialState
-
     from gftlib.errors import InputError
     from gftlib.profiles import load_profile
 
     if chapter not in CHAPTERS:
         raise InputError(f"chapter {chapter} tunes no student; known: 5, 9")
+    from accelerate import PartialState
+
     settings = load_profile(profile)
     device = settings.tuning.device if chapter == 5 else settings.grounding.device
     # Made before any weight is loaded: each process gets a GPU of its own.

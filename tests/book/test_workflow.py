@@ -95,6 +95,12 @@ def test_a_change_runs_just_what_depends_on_it(checkout, module, again):
         os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+def test_no_phantoms_are_made_where_scans_are_ones_own(checkout):
+    told = snakemake(checkout, "--config", "profile=paper", "--dry-run", "--quiet", "progress")
+    assert "running notebook 01_graph_construction" in told
+    assert "growing the OCTA cohort" not in told
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 @pytest.mark.parametrize(
     ("arguments", "message"),

@@ -27,6 +27,12 @@ def test_check_profile_says_what_is_missing_and_fails():
     assert "are missing" in done.stdout and "Traceback" not in done.stderr
 
 
+def test_a_chapter_without_students_is_said_so():
+    done = gftlib("tune", "--chapter", "4")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "gftlib: chapter 4 tunes no student; known: 5, 9"
+
+
 def test_a_plan_names_every_notebook():
     done = gftlib("plan", "--profile", "paper")
     assert done.returncode == 0
