@@ -52,8 +52,8 @@ LAYERS = {
     "lesions": ("lesions that were drawn", False),
 }
 """Layers in words, and whether they are seen at first."""
-TOOLBAR = """:host(.bk-inner) { background: #000a; --icon-color: #fff; opacity: 1; margin-left: auto;
- width: max-content !important; }"""
+TOOLBAR = """:host(.bk-inner) { background: #000a; --bokeh-icon-color: #fff; opacity: 1; margin-left: auto;
+ width: 150px !important; }"""
 
 
 def explorer_page(
@@ -76,7 +76,7 @@ def explorer_page(
         lesions: What was drawn into a phantom.
         title: Of the page.
         stage: The predicted stage, whose logit is attributed.
-        fallback: Name of an image beside the page, seen where no script runs.
+        fallback: Name of an image beside the page, seen until the page is drawn, or where no script runs.
         alt: What that image shows.
 
     Raises:
@@ -178,7 +178,7 @@ def _draw_lesions(plot: figure, graph: OctaGraph, lesions: Sequence[Lesion]) -> 
         return
     outlines = [outline(lesion.crop, lesion.corner) for lesion in lesions]
     columns = drawn(outlines, graph) | {"colour": [plots.LESIONS[lesion.kind] for lesion in lesions]}
-    look = {"fill_alpha": 0, "line_color": "colour", "line_width": 2.5}
+    look = {"fill_color": "colour", "fill_alpha": 0.3, "line_color": "colour", "line_width": 2.5}
     plot.patches("xs", "ys", source=ColumnDataSource(columns), name="lesions", **look)
 
 

@@ -17,6 +17,7 @@ api = pytest.importorskip("playwright.sync_api", reason="playwright is not insta
 SERIOUS = ("serious", "critical")
 # Of the theme, on every page, and not ours to mend: reported to its makers, not counted here.
 THEMES_OWN = ("scrollable-region-focusable", "landmark-unique")
+EXPLORER = "_static/explorer/index"
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -43,10 +44,11 @@ def browser() -> Iterator[object]:
 
 @contextlib.contextmanager
 def opened(browser, address, page, **options):
-    """Open a page in a browser that reaches no other host; yield it, what it asked for outside, its complaints."""
+    """Open a page in a browser that reaches no other host; yield it, its outside requests, its complaints."""
     outside, complaints = [], []
     context = browser.new_context(**options)
     tab = context.new_page()
+    tab.set_default_timeout(120_000)  # a busy machine is no fault of a page
     own = (address, "data:", "blob:")
     tab.on("request", lambda asked: None if asked.url.startswith(own) else outside.append(asked.url))
     tab.on("response", lambda got: complaints.append(got.url) if got.status >= 400 else None)
@@ -71,7 +73,9 @@ def test_a_page_is_whole_without_a_network_and_on_a_phone(browser, address, page
         assert tab.evaluate(wide) <= 1, "a phone scrolls it sideways"
 
 
-@pytest.mark.parametrize("page", ["book/index", "book/unpublished", "notebooks/03_attribution"])
+@pytest.mark.parametrize(
+    "page", ["book/index", "book/unpublished", "book/explorer", EXPLORER, "notebooks/03_attribution"]
+)
 def test_no_serious_barrier(browser, address, page):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
     with opened(browser, address, page) as (tab, _, _):
@@ -101,3 +105,42 @@ def test_figures_stay_legible_in_the_dark(browser, address):
         tab.evaluate("document.documentElement.dataset.theme = 'dark'")
         back = "getComputedStyle(document.querySelector('article img')).backgroundColor"
         assert tab.evaluate(back) not in ("rgba(0, 0, 0, 0)", "transparent")
+
+
+def test_the_explorer_tells_of_a_node_and_switches_its_layers(browser, address):
+    with opened(browser, address, "book/explorer") as (tab, outside, complaints):
+        tab.locator("iframe.explorer").scroll_into_view_if_needed()
+        frame = tab.frame_locator("iframe.explorer")
+        frame.locator("#node td").first.wait_for()  # the most important node, at first
+        before = frame.locator("#node").inner_text()
+        box = frame.locator(".bk-Figure").bounding_box()
+        tab.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)  # on the FAZ, or near
+        frame.locator("#node h1", has_text=before.splitlines()[0]).wait_for(state="detached")
+
+        inside = next(one for one in tab.frames if one.url.endswith(f"{EXPLORER}.html"))
+        seen = "Bokeh.documents[0].roots()[0].renderers.find((layer) => layer.name == 'vessel').visible"
+        assert inside.evaluate(seen) is True
+        frame.get_by_label("vessel segments").focus()
+        tab.keyboard.press("Space")
+        assert inside.evaluate(seen) is False
+        assert frame.locator(".fallback").count() == 0
+        assert not outside
+        assert not complaints
+
+
+def test_the_explorer_fits_a_phone_and_weighs_little(browser, address):
+    size = {"width": 358, "height": 800}
+    with opened(browser, address, EXPLORER, viewport=size, is_mobile=True, has_touch=True) as (tab, _, _):
+        tab.locator("#node td").first.wait_for()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 358
+    weight = sum(path.stat().st_size for path in (HTML / EXPLORER).parent.iterdir())
+    assert weight + (HTML / "book" / "explorer.html").stat().st_size <= 2_000_000
+
+
+def test_without_scripts_a_picture_stands_for_the_explorer(browser, address):
+    with opened(browser, address, EXPLORER, java_script_enabled=False) as (tab, _, complaints):
+        picture = tab.locator("img.fallback")
+        assert picture.is_visible() and "importance" in picture.get_attribute("alt")
+        assert picture.bounding_box()["width"] > 300
+        assert not tab.get_by_label("vessel segments").is_visible()
+        assert not complaints
