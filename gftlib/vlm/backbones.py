@@ -67,7 +67,7 @@ STUDENTS = {
 WEIGHTS = Path(__file__).parent / "weights"
 EMBEDDED = ("tiny-qwen2.5-vl", "tiny-mllama")
 """Small models of the same classes, made by ``gftlib train-student``. The weights of the first come with the
-project, after 500 of the 1100 steps of their recipe."""
+project."""
 
 
 @dataclass(frozen=True)

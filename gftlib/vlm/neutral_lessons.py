@@ -1,4 +1,4 @@
-"""What an image shows to anyone: light and dark, by quadrant, with boxes. No word of disease.
+"""What an image shows to anyone: dark and bright patches, by quadrant, with boxes. No word of disease.
 
 Small students learn to see and to speak from these lessons before they meet a chapter's own task, as large
 ones did from the pictures of the web. All comes from the grey values of the image in front of the student:
@@ -8,7 +8,6 @@ what a phantom holds is never asked.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
@@ -16,17 +15,16 @@ from scipy import ndimage
 from gftlib.boxes import BoxFormat, format_boxes
 
 QUADRANT_WORDS = ("upper left", "upper right", "lower left", "lower right")
-FINE, COARSE = 0.012, 0.03
+FINE, COARSE = 0.02, 0.03
 """Blur of bright and dark spots, in widths of the image."""
-DARK, BRIGHT = 0.7, 1.45
+DARK, BRIGHT = 0.6, 1.6
 """A spot is darker than this share of the median, or brighter."""
-LEAST = 0.0025
+LEAST = 0.005
 """Smallest spot, in areas of the image."""
-TONES = ("black", "dark", "light", "white")
-CELLS = 4
-"""Cells of the grid on a side."""
-MOST = 1
-"""Spots of a kind that are named, the largest first."""
+MOST = 2
+"""Spots of a kind that are marked, the largest first."""
+SIDE = 152
+"""Images are measured at about this side; blur makes a finer one no better."""
 
 
 @dataclass(frozen=True)
@@ -49,36 +47,46 @@ class Looks:
     """What can be said of an image.
 
     Attributes:
-        light: Mean brightness of the four quadrants.
-        tones: Position in `TONES` of each cell of a grid, row by row.
-        centre: The dark spot in the middle, if there is one.
-        dark: Other dark spots, the largest first.
+        dark: Dark spots, the largest first; one over the middle belongs to no quadrant and is left out.
         bright: Bright spots, the largest first.
     """
 
-    light: tuple[float, ...]
-    tones: tuple[tuple[int, ...], ...]
-    centre: Spot | None
     dark: tuple[Spot, ...]
     bright: tuple[Spot, ...]
 
 
 def look(image: np.ndarray) -> Looks:
     """Measure an image, (h, w), in grey values of any scale."""
-    grey = np.asarray(image, float)
-    height, width = grey.shape
-    coarse, fine = (ndimage.gaussian_filter(grey, sigma * width) for sigma in (COARSE, FINE))
-    middle = np.median(coarse)
-    dark = _spots(coarse < DARK * middle)
-    central = [s for s in dark if _holds(s, 0.5, 0.5)]
-    quadrants = [grey[rows, cols].mean() for rows in _halves(height) for cols in _halves(width)]
-    return Looks(
-        tuple(float(value) for value in quadrants),
-        _tones(fine),
-        central[0] if central else None,
-        tuple(s for s in dark if s not in central),
-        _spots(fine > BRIGHT * np.median(fine)),
-    )
+    grey = np.asarray(image)[:: max(1, len(image) // SIDE), :: max(1, len(image) // SIDE)].astype(float)
+    coarse, fine = (ndimage.gaussian_filter(grey, blur * grey.shape[1]) for blur in (COARSE, FINE))
+    dark = _spots(coarse < DARK * np.median(coarse))
+    return Looks(tuple(s for s in dark if not _central(s)), _spots(fine > BRIGHT * np.median(fine)))
+
+
+def add_patches(image: np.ndarray, rng: np.random.Generator, most: int = 4) -> np.ndarray:
+    """Return a uint8 image (h, w) or (h, w, c) with some soft ellipses darkened or brightened.
+
+    What is dark or bright stands out more than it does in a scan, and is anywhere: a student that starts from
+    nothing finds out sooner where to look.
+    """
+    changed = image.astype(float)
+    height, width = image.shape[:2]
+    rows, cols = np.mgrid[:height, :width]
+    for _ in range(rng.integers(0, most + 1)):
+        (y, x), (a, b), turn = rng.uniform(0.08, 0.92, 2), rng.uniform(0.04, 0.14, 2), rng.uniform(0, np.pi)
+        across, down = cols / width - x, rows / height - y
+        u, v = (
+            across * np.cos(turn) + down * np.sin(turn),
+            down * np.cos(turn) - across * np.sin(turn),
+        )
+        inside = 1 / (1 + np.exp(np.minimum(6 * ((u / a) ** 2 + (v / b) ** 2 - 1), 50)))
+        if rng.random() < 0.5:
+            other = changed * rng.uniform(0.15, 0.45)
+        else:
+            other = changed * rng.uniform(1.7, 2.5) + 25
+        inside = inside.reshape(inside.shape + (1,) * (image.ndim - 2))
+        changed += inside * (other.clip(0, 255) - changed)
+    return changed.astype(np.uint8)
 
 
 def lessons(
@@ -88,42 +96,35 @@ def lessons(
 
     Args:
         looks: What can be said of it.
-        rng: Picks quadrants and wordings.
+        rng: Picks kinds and quadrants.
         fmt: How the student writes boxes.
         size: (height, width) of the image.
         **resize: As in `gftlib.boxes.frame`.
     """
-    order = np.argsort(looks.light)
-    darkest, brightest = QUADRANT_WORDS[order[0]], QUADRANT_WORDS[order[-1]]
-    one, other = rng.permutation(4)[:2]
-    more = "brighter" if looks.light[one] > looks.light[other] else "darker"
-    a, b = QUADRANT_WORDS[one], QUADRANT_WORDS[other]
-    pairs = [
-        ("Name the tones, row by row.", "; ".join(" ".join(TONES[t] for t in row) for row in looks.tones)),
-        ("Which quadrant is the darkest?", f"The {darkest} quadrant."),
-        ("Which quadrant is the brightest?", f"The {brightest} quadrant."),
-        (f"Is the {a} quadrant brighter or darker than the {b} quadrant?", f"It is {more}."),
-    ]
-    groups = {"dark": looks.dark, "bright": looks.bright}
-    name = list(groups)[int(rng.integers(len(groups)))]
-    k = int(rng.integers(4))
-    there = any(s.quadrant == k for s in groups[name])
-    place = f"the {QUADRANT_WORDS[k]} quadrant"
-    pairs.append((f"Is there a {name} patch in {place}?", f"Yes, in {place}." if there else "No."))
-    marks = [(f"{name} patches", [s.box for s in spots[:MOST]]) for name, spots in groups.items()]
-    if looks.centre is not None:
-        marks.append(("dark centre", [looks.centre.box]))
-    what, boxes = marks[int(rng.integers(len(marks)))]
-    told = format_boxes(boxes, fmt, [what] * len(boxes), size, **resize) if boxes else "There are none."
-    return [*pairs, (f"Mark the {what} with a box.", told)]
+    kinds = {"dark": looks.dark, "bright": looks.bright}
+    pairs = []
+    for kind, spots in kinds.items():
+        held = sorted({spot.quadrant for spot in spots})
+        told = ", ".join(QUADRANT_WORDS[k] for k in held) + "." if held else "None."
+        pairs.append((f"Which quadrants hold {kind} patches?", told))
+    kind = str(rng.choice(list(kinds)))
+    held = sorted({spot.quadrant for spot in kinds[kind]})
+    there = bool(held) and (len(held) == 4 or rng.random() < 0.5)
+    k = int(rng.choice(held if there else sorted(set(range(4)) - set(held))))
+    pairs.append(
+        (f"Is there a {kind} patch in the {QUADRANT_WORDS[k]} quadrant?", "Yes." if there else "No.")
+    )
+    kind = str(rng.choice(list(kinds)))
+    boxes = [spot.box for spot in kinds[kind][:MOST]]
+    told = "There are none."
+    if boxes:
+        told = format_boxes(boxes, fmt, [f"{kind} patch"] * len(boxes), size, **resize)
+    return [*pairs, (f"Mark the {kind} patches with boxes.", told)]
 
 
-def _tones(grey: np.ndarray) -> tuple[tuple[int, ...], ...]:
-    """Return the tone of each cell of a grid, a quarter of the cells each."""
-    rows, cols = (np.linspace(0, length, CELLS + 1).astype(int) for length in grey.shape)
-    cells = np.array([[grey[a:b, c:d].mean() for c, d in pairwise(cols)] for a, b in pairwise(rows)])
-    levels = np.searchsorted(np.quantile(cells, [0.25, 0.5, 0.75]), cells)
-    return tuple(tuple(int(level) for level in row) for row in levels)
+def _central(spot: Spot) -> bool:
+    x0, y0, x1, y1 = spot.box
+    return x0 <= 0.5 <= x1 and y0 <= 0.5 <= y1
 
 
 def _spots(mask: np.ndarray) -> tuple[Spot, ...]:
@@ -136,11 +137,3 @@ def _spots(mask: np.ndarray) -> tuple[Spot, ...]:
         quadrant = 2 * int(box[1] + box[3] >= 1) + int(box[0] + box[2] >= 1)
         found.append(Spot(box, quadrant, area))
     return tuple(sorted((s for s in found if s.area >= LEAST), key=lambda s: -s.area))
-
-
-def _holds(spot: Spot, x: float, y: float) -> bool:
-    return spot.box[0] <= x <= spot.box[2] and spot.box[1] <= y <= spot.box[3]
-
-
-def _halves(length: int) -> tuple[slice, slice]:
-    return slice(0, length // 2), slice(length // 2, length)

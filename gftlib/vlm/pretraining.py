@@ -1,7 +1,7 @@
 """How the embedded students were made: phantoms, neutral lessons, all weights trained from nothing.
 
-``gftlib train-student tiny-qwen2.5-vl`` repeats it. The phantoms are drawn for this alone; no chapter
-evaluates on them.
+``gftlib train-student tiny-qwen2.5-vl`` repeats it. The phantoms are drawn for this alone, dark and bright
+patches are laid over them, and no chapter evaluates on them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ import torch
 from PIL import Image
 
 from gftlib.jobs import run_jobs
+from gftlib.paths import write_json
 from gftlib.phantoms.octa import generate
 from gftlib.phantoms.octa_cohort import ScanSpec, cohort
-from gftlib.vlm.backbones import Student
+from gftlib.vlm.backbones import Student, load_student
 from gftlib.vlm.conversations import Example
-from gftlib.vlm.neutral_lessons import lessons, look
+from gftlib.vlm.eye_test import FILE, eye_test
+from gftlib.vlm.neutral_lessons import add_patches, lessons, look
 from gftlib.vlm.recipes import Stage
+from gftlib.vlm.sighted import Sighted
 from gftlib.vlm.tiny import build
 from gftlib.vlm.tuning import Progress, tune
 
@@ -28,7 +31,7 @@ SEED = 90210
 """Of the phantoms; the cohorts of the chapters have others."""
 
 
-OPTIMISATION = Stage(epochs=5.5, lr=2e-3, warmup=50, pairs=8, images=8, save_every=100)
+OPTIMISATION = Stage(epochs=4.0, lr=1.5e-3, warmup=50, pairs=4, images=8, save_every=100)
 
 
 @dataclass(frozen=True)
@@ -37,29 +40,32 @@ class Recipe:
 
     Attributes:
         scans: Number of phantoms, half of each device.
-        views: Turned and mirrored copies of each, of the eight there are, each with lessons of its own.
+        views: Turned and mirrored copies of each, of the eight there are, each with patches and lessons of
+            its own.
+        tested: Number of further phantoms for the eye test.
         stage: The optimisation.
     """
 
     scans: int = 400
-    views: int = 4
+    tested: int = 60
+    views: int = 8
     stage: Stage = OPTIMISATION
 
 
-def neutral_images(scans: int, workers: int = 1) -> list[np.ndarray]:
+def neutral_images(scans: int, workers: int = 1, seed: int = SEED) -> list[np.ndarray]:
     """Return phantoms as uint8 images (h, w), half of each device."""
-    specs = [*cohort(scans - scans // 2, SEED), *cohort(max(1, scans // 2), SEED + 1, look="b")]
+    specs = [*cohort(scans - scans // 2, seed), *cohort(max(1, scans // 2), seed + 1, look="b")]
     return run_jobs(_image, None, [(spec,) for spec in specs], workers)
 
 
 def views(images: Sequence[np.ndarray], count: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return turned and mirrored copies of square images, with their contrast and brightness changed."""
+    """Return turned and mirrored copies of square images, of other contrast and brightness, with patches."""
     found = []
     for image in images:
         for k in rng.permutation(8)[:count]:
             turned = np.rot90(image if k < 4 else image.T, k % 4).astype(float)
             changed = 128 * (turned / 128) ** rng.uniform(0.8, 1.25) * rng.uniform(0.8, 1.2)
-            found.append(changed.clip(0, 255).astype(np.uint8))
+            found.append(add_patches(changed.clip(0, 255), rng))
     return found
 
 
@@ -86,7 +92,8 @@ def pretrain(
 
     Args:
         name: One of `gftlib.vlm.backbones.EMBEDDED`.
-        folder: Receives weights (bfloat16), tokenizer and processor; continues a run that was killed.
+        folder: Receives weights (bfloat16), tokenizer, processor and the eye test; continues a run that was
+            killed.
         words: Texts whose words the tokenizer is to know, besides those of the lessons.
         recipe: Settings.
         workers: Processes that draw phantoms.
@@ -104,9 +111,12 @@ def pretrain(
     draft = build(name, [])
     texts = [text for one in examples(draft, images[:200]) for text in (*one.questions, *one.answers)]
     student = build(name, [*words, *texts])
-    losses = tune(student, examples(student, images), recipe.stage, folder, progress)
+    losses = tune(student, examples(student, images), recipe.stage, folder, progress, Sighted)
     student.model.to(torch.bfloat16).save_pretrained(str(folder))
     student.processor.save_pretrained(str(folder))
+    shipped = load_student(str(folder))
+    unseen = views(neutral_images(recipe.tested, workers, SEED + 2), 1, rng)
+    write_json(folder / FILE, eye_test(shipped, examples(shipped, unseen, seed=1)))
     return losses
 
 

@@ -50,6 +50,7 @@ def tune(
     stage: Stage,
     folder: Path | str,
     progress: Progress | None = None,
+    module: type[Shared] = Shared,
 ) -> list[float]:
     """Tune the adapter of a student, or all its weights if it has none.
 
@@ -61,6 +62,7 @@ def tune(
             (or the whole model), ``history.json``, and while it runs a checkpoint; a finished stage of the
             same examples and recipe is read, not run.
         progress: Called with (done, total) after each step made now.
+        module: What turns a batch into a loss.
 
     Returns:
         The loss of each step.
@@ -80,7 +82,7 @@ def tune(
         if stage.checkpointing:
             student.model.gradient_checkpointing_enable({"use_reentrant": False})
         shared, optimizer = accelerator.prepare(
-            Shared(student.model, not stage.checkpointing), work.optimizer
+            module(student.model, not stage.checkpointing), work.optimizer
         )
         shared.train()
         for step in range(len(losses), order.total):
