@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import builtins
+from collections.abc import Iterator, Mapping, Set
 from itertools import chain, zip_longest
 from pathlib import Path
 from textwrap import indent
@@ -37,20 +38,33 @@ def pages(package: Path) -> dict[str, str]:
     Returns:
         The text of each area of :data:`AREAS`, and of ``top``.
     """
-    return {
-        area: "\n".join(_module(path, package) for path in area_modules(package, area))
-        for area in (*AREAS, "top")
+    modules = {area: area_modules(package, area) for area in (*AREAS, "top")}
+    trees = {
+        path: ast.parse(path.read_text(encoding="utf-8")) for paths in modules.values() for path in paths
     }
+    names = {path: ".".join(path.relative_to(package.parent).with_suffix("").parts) for path in trees}
+    shown = {f"{names[path]}.{name}" for path, tree in trees.items() for name in _linkable(tree)}
+    return {
+        area: "\n".join(_module(trees[path], names[path], shown) for path in paths)
+        for area, paths in modules.items()
+    }
+
+
+def _linkable(tree: ast.Module) -> Iterator[str]:
+    """Yield the classes and type aliases of a module that the reference shows."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and _is_public(node):
+            yield node.name
+        elif alias := _alias(node):
+            yield alias
 
 
 def _is_public(node: Documented) -> bool:
     return not node.name.startswith("_") and ast.get_docstring(node) is not None
 
 
-def _module(path: Path, package: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    name = ".".join(path.relative_to(package.parent).with_suffix("").parts)
-    full = _FullNames(dict(_names(tree, name)))
+def _module(tree: ast.Module, name: str, shown: Set[str]) -> str:
+    full = _FullNames(dict(_names(tree, name)), shown)
     blocks = [f".. py:module:: {name}", google(ast.get_docstring(tree) or "")]
     for node, after in zip_longest(tree.body, tree.body[1:]):
         if isinstance(node, Documented) and _is_public(node):
@@ -84,14 +98,33 @@ def _alias(node: ast.stmt) -> str:
 
 
 class _FullNames(ast.NodeTransformer):
-    """Writes names out in full, a tilde before them: Sphinx links the full name and shows the short one."""
+    """Writes names out in full, a tilde before them: Sphinx links the full name and shows the short one.
 
-    def __init__(self, known: dict[str, str]) -> None:
-        self.known = known
+    What has no entry in the reference is put under ``_``, so that no other of its name is taken for it.
+    """
+
+    def __init__(self, known: Mapping[str, str], shown: Set[str]) -> None:
+        self.known, self.shown = known, shown
+        self.own = {name.partition(".")[0] for name in shown}
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        full = self.known.get(node.id)
-        return ast.parse(f"~{full}", mode="eval").body if full else node
+        return node if hasattr(builtins, node.id) else self._linked(self.known.get(node.id, f"_.{node.id}"))
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        head, _, rest = ast.unparse(node).partition(".")
+        return self._linked(f"{self.known.get(head, head)}.{rest}")
+
+    def _linked(self, full: str) -> ast.expr:
+        if full.partition(".")[0] in self.own and full not in self.shown:
+            short = full.rpartition(".")[2]
+            same = [name for name in self.shown if name.endswith(f".{short}")]
+            full = same[0] if len(same) == 1 else f"_.{short}"
+        return ast.parse(f"~{full}", mode="eval").body
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        if _last(node.value) == "Annotated" and isinstance(node.slice, ast.Tuple):
+            return self.visit(node.slice.elts[0])
+        return self.generic_visit(node)
 
 
 def _last(node: ast.expr) -> str:
@@ -126,7 +159,10 @@ def _class(node: ast.ClassDef, full: _FullNames) -> str:
 
 
 def _arguments(node: Function, full: _FullNames, bound: bool) -> str:
-    spec = full.visit(node.args)
+    spec = node.args
+    for each in (*spec.posonlyargs, *spec.args, spec.vararg, *spec.kwonlyargs, spec.kwarg):
+        if each is not None and each.annotation:
+            each.annotation = full.visit(each.annotation)
     spec.defaults = [_short(value) for value in spec.defaults]
     spec.kw_defaults = [value and _short(value) for value in spec.kw_defaults]
     if bound:

@@ -35,7 +35,7 @@ class Parameters(Strict):
         Every plain literal (text, number, list, dict) counts as a parameter, so that a misspelt one is found.
 
         Raises:
-            InputError: As :meth:`Strict.checked`.
+            InputError: As :meth:`gftlib.sections.Strict.checked`.
         """
         literals = (bool, int, float, str, list, dict)
         private = {"In", "Out"}

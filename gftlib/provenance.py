@@ -67,7 +67,7 @@ def git_commit() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of those :data:`PACKAGES` that are installed."""
+    """Return the versions of Python and of those ``PACKAGES`` that are installed."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

@@ -71,7 +71,7 @@ def code_hash(notebook: Path) -> str:
 def digest(files: Iterable[Path]) -> str:
     """Return a digest of what library files compute.
 
-    Comments, docstrings, layout, figures and the modules in :data:`NOT_COMPUTING` do not count, so that a
+    Comments, docstrings, layout, figures and the modules in ``NOT_COMPUTING`` do not count, so that a
     result goes stale only when what computed it has changed.
     """
     total = hashlib.sha256()

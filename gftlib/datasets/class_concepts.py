@@ -159,7 +159,7 @@ class ClassConceptData:
         labels: The matrix G of SCALE, equation 2: ``(N, n_combinations)`` uint8 of 0 and 1.
         subjects: Patient or case identifiers, ``(N,)`` str; all images of a subject share a split.
         split: ``"train"``, ``"valid"`` or ``"test"``, ``(N,)`` str.
-        texts: For each sample its ``(sentence, combination index)`` pairs; :data:`NO_COMBINATION` marks a
+        texts: For each sample its ``(sentence, combination index)`` pairs; ``NO_COMBINATION`` marks a
             sentence that names none.
         images: ``(N, H, W[, 3])`` uint8, or a function of the sample index that returns one image.
         captions: For each sample a neutral caption that names no combination (phantoms only), else empty.
@@ -226,7 +226,7 @@ class ClassConceptData:
         """Return the indices of the samples of one split.
 
         Raises:
-            InputError: If ``split`` is not one of :data:`SPLITS`.
+            InputError: If ``split`` is not one of ``SPLITS``.
         """
         if split not in SPLITS:
             raise InputError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")

@@ -85,7 +85,7 @@ def task(name: str = "padchest-gr", kept: Iterable[int] | None = None) -> ClassC
 
     Args:
         name: Name of the task; the chest phantom uses the same combinations under its own name.
-        kept: Indices into :data:`PRINTED` if some lack cases; all twelve by default.
+        kept: Indices into ``PRINTED`` if some lack cases; all twelve by default.
     """
     printed = PRINTED if kept is None else tuple(PRINTED[h] for h in kept)
     combinations = tuple(
@@ -111,7 +111,7 @@ def coarse_locations(locations: Iterable[str], multiple: MultiLocation = "all") 
     Args:
         locations: Strings such as ``"loc left"``; case and surrounding blanks do not matter.
         multiple: ``"all"`` as above, or ``"first"``: only the first that holds in the order of
-            :data:`LOCATIONS`, in which the lobes come first and costophrenic angles come before pleura.
+            ``LOCATIONS``, in which the lobes come first and costophrenic angles come before pleura.
 
     Raises:
         InputError: If ``multiple`` is neither.

@@ -24,7 +24,7 @@ class Batch:
         column_label: The same of each text, ``(..., groups, M)`` int64.
         row_count: How many samples a row stands for, ``(..., groups or 1, N)``; 0 is padding. None: 1 each.
         column_count: The same of the texts, ``(..., groups, M)``.
-        match: Column of each row's own text, ``(..., groups, N)``; needed by :func:`info_nce` alone.
+        match: Column of each row's own text, ``(..., groups, N)``; needed by ``info_nce`` alone.
         prompt: Similarity to the prompt of every combination, ``(..., groups, N, K)``; for ``"prompt"``.
         negative: Similarity to the negative prompt, ``(..., groups, N)``; for ``"binary"``.
         truth: All labels of each row, ``(..., groups, N, K)``; for ``"binary"``.

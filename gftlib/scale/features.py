@@ -177,7 +177,7 @@ def carve(features: Features, rows: np.ndarray, share: float, seed: int) -> tupl
 
 
 def sentences_of(data: ClassConceptData) -> list[str]:
-    """Return the distinct sentences that describe a combination, as :attr:`Features.sentences` has them."""
+    """Return the distinct sentences that describe a combination, as ``Features.sentences`` has them."""
     return _pairs(data)[0]
 
 

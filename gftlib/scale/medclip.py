@@ -148,7 +148,7 @@ def load(
         path: A folder with ``pytorch_model.bin`` or ``model.safetensors``, or that file. A ``medclip.json``
             beside it may give ``vision``, ``text`` and ``dim`` of another size, and tokenizer files another
             vocabulary; without them the published configurations and the tokenizer of
-            :data:`TEXT_HUB_ID` are taken.
+            ``TEXT_HUB_ID`` are taken.
         average_padding: See :class:`MedClipText`.
 
     Returns:

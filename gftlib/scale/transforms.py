@@ -43,7 +43,7 @@ class ImageTransform:
         return self.normalize(_channels(picture)[None])[0]
 
     def square(self, image: np.ndarray) -> np.ndarray:
-        """Return ``(size, size, 3)`` uint8: what :meth:`__call__` normalises."""
+        """Return ``(size, size, 3)`` uint8: what a call normalises."""
         return _channels(self._square(image).resize((self.size, self.size), Image.Resampling.BICUBIC))
 
     def normalize(self, images: np.ndarray) -> Tensor:

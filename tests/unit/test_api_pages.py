@@ -58,6 +58,7 @@ def page(tmp_path_factory):
     (package / "octa").mkdir(parents=True)
     (package / "octa" / "__init__.py").write_text('"""Area."""')
     (package / "octa" / "work.py").write_text(MODULE)
+    (package / "octa" / "other.py").write_text('class Thing:\n    """A thing."""\n')
     return pages(package)["octa"]
 
 
@@ -66,7 +67,7 @@ def page(tmp_path_factory):
     [
         "## octa.work",
         ".. py:module:: pkg.octa.work",
-        ".. py:function:: work(record: ~pkg.octa.work.Record, *, limit: int=2, names: Names=...)"
+        ".. py:function:: work(record: ~pkg.octa.work.Record, *, limit: int=2, names: ~_.Names=...)"
         " -> ~pkg.octa.other.Thing | None",
         "   :param record: What to do.",
         ".. py:class:: Record(path: ~pathlib.Path, things: tuple[~pkg.octa.other.Thing, ...] = ())",
