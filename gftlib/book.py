@@ -57,9 +57,9 @@ def runs_table(runs: Path) -> str:
 
 
 def _runs_of(profile: str, records: Sequence[Record]) -> str:
-    lines = ["| notebook | began (UTC) | took | peak memory | commit |", "|" + " --- |" * 5]
+    lines = ["| notebook | day | took | peak memory | commit |", "|" + " --- |" * 5]
     lines += [
-        f"| {record.notebook} | {record.began[:16].replace('T', ' ')} | {_duration(record.seconds)} "
+        f"| {record.notebook} | {record.began[:10]} | {_duration(record.seconds)} "
         f"| {record.peak_memory_mb / 1024:.1f} GB | `{record.commit}` |"
         for record in records
     ]
