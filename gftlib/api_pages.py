@@ -45,9 +45,18 @@ def pages(package: Path) -> dict[str, str]:
     names = {path: ".".join(path.relative_to(package.parent).with_suffix("").parts) for path in trees}
     shown = {f"{names[path]}.{name}" for path, tree in trees.items() for name in _linkable(tree)}
     return {
-        area: "\n".join(_module(trees[path], names[path], shown) for path in paths)
+        area: "\n".join(
+            [_map(names[path], trees[path]) for path in paths]
+            + ["", *(_module(trees[path], names[path], shown) for path in paths)]
+        )
         for area, paths in modules.items()
     }
+
+
+def _map(name: str, tree: ast.Module) -> str:
+    """Return a module's line in the map of its area: its name and what it is for."""
+    line = (ast.get_docstring(tree) or "").partition("\n")[0].replace("``", "`")
+    return f"- {{py:mod}}`{name.partition('.')[2]} <{name}>`: {line}"
 
 
 def _linkable(tree: ast.Module) -> Iterator[str]:

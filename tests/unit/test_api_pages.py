@@ -65,6 +65,7 @@ def page(tmp_path_factory):
 @pytest.mark.parametrize(
     "line",
     [
+        "- {py:mod}`octa.work <pkg.octa.work>`: A module.",
         "## octa.work",
         ".. py:module:: pkg.octa.work",
         ".. py:function:: work(record: ~pkg.octa.work.Record, *, limit: int=2, names: ~_.Names=...)"
