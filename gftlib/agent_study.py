@@ -111,12 +111,10 @@ def larger(scores: Mapping[str, Any], notebook: str = "05_lora_tuning", key: str
     return scores if full is None else full.results[key]
 
 
-def about(scores: Mapping[str, Any], notebook: str = "05_lora_tuning") -> str:
+def about(notebook: str = "05_lora_tuning") -> str:
     """Say which run the larger scores are of."""
     full = published(notebook)
-    if full is None:
-        return "this run, phantoms"
-    return "; ".join(["published run, phantoms", *full.record.stale()])
+    return "this run, phantoms" if full is None else full.about
 
 
 def other_methods() -> dict[str, float]:

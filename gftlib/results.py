@@ -33,6 +33,11 @@ class Published:
     record: Record
     results: dict[str, Any]
 
+    @property
+    def about(self) -> str:
+        """Which run this is, and what has changed since."""
+        return "; ".join(["published run, phantoms", *self.record.stale()])
+
 
 def folder_of(notebook: str, profile: str) -> Path:
     """Return the folder of a notebook's published results."""

@@ -113,6 +113,6 @@ def published() -> Page | None:
         kept["llava_med"],
         kept["general"],
         kept["losses"],
-        "; ".join(["published run, phantoms", *full.record.stale()]),
+        full.about,
         full.record.seed,
     )
