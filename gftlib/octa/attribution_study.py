@@ -1,8 +1,8 @@
 """Do attributions point at the lesions? Scored on scans that the network has never seen (GFT, section 2.3).
 
 Several importances of the same nodes are held against the exact lesions of phantoms: integrated gradients of
-the trained network, the same of a network that was never trained, ``|z|`` of the features, which knows training
-scans but no stage, and chance. The claim of an explanation is the lift over the last three.
+the trained network, the same of a network that was never trained, ``|z|`` of the features, which knows
+training scans but no stage, and chance. The claim of an explanation is the lift over the last three.
 """
 
 from __future__ import annotations

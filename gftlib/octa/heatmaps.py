@@ -1,7 +1,8 @@
 """Heatmaps of attributions on their scan, and the ranked table beside them (GFT, section 2.3 and Fig. 2).
 
-Colour is importance, the sum of ``|contribution|`` over a node's features or ``|contribution|`` of an edge, on a
-perceptually uniform scale that ends at a high percentile, so that a single node does not leave the rest dark.
+Colour is importance, the sum of ``|contribution|`` over a node's features or ``|contribution|`` of an edge,
+on a perceptually uniform scale that ends at a high percentile, so that a single node does not leave the rest
+dark.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def auroc(positives: np.ndarray, negatives: np.ndarray) -> float:
 
 
 def z_importance(graph: GraphTensors) -> dict[str, np.ndarray]:
-    """Return the sum of ``|z|`` over a node's normalised features: how unusual a node is, whatever the stage."""
+    """Return the sum of ``|z|`` over a node's normalised features: how unusual a node is."""
     return {kind: x.abs().sum(1).cpu().numpy() for kind, x in graph.x.items()}
 
 

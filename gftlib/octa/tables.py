@@ -146,7 +146,7 @@ def faz_row(graph: OctaGraph, reference: HealthyReference) -> FazRow | None:
 
 
 def _pair_importance(graph: OctaGraph, attribution: Attribution) -> dict[Relation, np.ndarray]:
-    """Return relation -> (E,) ``|attribution|`` summed over both directions, at one of them; 0 at the other."""
+    """Return relation -> (E,) ``|attribution|`` summed over both directions, at one; 0 at the other."""
     single, kept = edge_importance(attribution), _once(graph.edges)
     both = {relation: np.where(kept[relation], single[relation], 0.0) for relation in single}
     for relation, values in single.items():
