@@ -2,8 +2,8 @@
 
 GFT, section 2.3: the attributions rank nodes and edges by their influence on the prediction. The importance
 of a node is the sum over its features of ``|attribution|``, that of an edge is ``|attribution|``. The paper
-does not say how many are kept; both readings of the graph code it builds on are here: the first k over all types, or
-the smallest set that reaches 95 % of the total once nodes below 0.05 % of it are dropped.
+does not say how many are kept; both readings of the graph code it builds on are here: the first k
+over all types, or the smallest set that reaches 95 % of the total once nodes below 0.05 % of it are dropped.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def node_importance(attribution: Attribution, sign: Sign = "absolute") -> dict[s
     Args:
         attribution: Of one graph.
         sign: ``absolute``, the graph code's reading, adds up ``|attribution|`` over the features;
-            ``supporting`` adds up the contributions that speak for the class alone: a node is important only as evidence.
+            ``supporting`` adds up the contributions that speak for the class alone: a node is important only as
+            evidence.
     """
     if sign not in get_args(Sign):
         raise InputError(f"unknown sign {sign!r}{did_you_mean(str(sign), get_args(Sign))}")
