@@ -47,7 +47,7 @@ def node_importance(attribution: Attribution, sign: Sign = "absolute") -> dict[s
     Args:
         attribution: Of one graph.
         sign: ``absolute``, the graph code's reading, adds up ``|attribution|`` over the features;
-            ``supporting`` adds up the contributions that speak for the class alone: a node is important only as
+            ``supporting`` adds up the contributions that speak for the class: a node matters only as
             evidence.
     """
     if sign not in get_args(Sign):
