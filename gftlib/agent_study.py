@@ -19,8 +19,7 @@ from gftlib.dialogue.lessons import examples
 from gftlib.profiles import Profile
 from gftlib.results import published
 from gftlib.sections import TuningSettings
-from gftlib.vlm.backbones import EMBEDDED, load_student
-from gftlib.vlm.eye_test import of_embedded
+from gftlib.vlm.backbones import load_student
 from gftlib.vlm.paper_tables import table_1
 
 __all__ = ["STAGE_QUESTION"]
@@ -48,18 +47,6 @@ def students_table(settings: TuningSettings) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def eye_tests(settings: TuningSettings) -> pd.DataFrame:
-    """Return how well the embedded students saw before any arm, as measured when they were trained."""
-    rows = [
-        {"student": name, "asked for": kind, **score}
-        for name in settings.students
-        if name in EMBEDDED
-        for kind, score in of_embedded(name).items()
-    ]
-    columns = {"right": "right", "commonest": "right by the commonest answer", "n": "questions"}
-    return pd.DataFrame(rows, columns=["student", "asked for", *columns]).rename(columns=columns)
 
 
 def lesson_html(course: Course, profile: Profile) -> str:

@@ -1,17 +1,18 @@
 """How well a student sees: neutral questions about phantoms that it has not met.
 
-Written beside the weights of the embedded students when they are trained, and shown in chapter 5: no tuning
-arm can differ by what is in an image if the student that they start from sees nothing.
+Written beside the weights of the embedded students when they are trained, and shown in chapters 5 and 9: no
+arm can differ by what is in an image if the student that it starts from sees nothing.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from gftlib.boxes import parse_boxes
@@ -78,6 +79,18 @@ def of_embedded(name: str) -> dict[str, Any]:
     if not file.is_file():
         raise MissingError(f"no {file}: `gftlib train-student {name}` writes it")
     return read_json(file)
+
+
+def table(students: Iterable[str]) -> pd.DataFrame:
+    """Return how well the embedded ones among students saw once they were trained, a row a kind of lesson."""
+    rows = [
+        {"student": name, "asked for": kind, **score}
+        for name in students
+        if (WEIGHTS / name / FILE).is_file()
+        for kind, score in of_embedded(name).items()
+    ]
+    columns = {"right": "right", "commonest": "right by the commonest answer", "n": "questions"}
+    return pd.DataFrame(rows, columns=["student", "asked for", *columns]).rename(columns=columns).round(2)
 
 
 def _boxes(student: Student, image: Path | Image.Image, text: str) -> np.ndarray:

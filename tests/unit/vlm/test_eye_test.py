@@ -9,7 +9,7 @@ from gftlib.boxes import format_boxes
 from gftlib.errors import MissingError
 from gftlib.vlm import eye_test as module
 from gftlib.vlm.conversations import Example
-from gftlib.vlm.eye_test import BOXES, KINDS, eye_test, of_embedded
+from gftlib.vlm.eye_test import BOXES, KINDS, eye_test, of_embedded, table
 from gftlib.vlm.tiny import build
 
 BOX = (0.25, 0.25, 0.5, 0.5)
@@ -68,6 +68,15 @@ def test_the_shipped_student_sees_more_than_the_commonest_answer_would_tell():
     bright = shipped[KINDS["Which quadrants hold bright patches"]]
     assert bright["n"] >= 50
     assert bright["right"] > bright["commonest"] + 0.1
+
+
+def test_the_shipped_bird_draws_boxes_and_others_have_no_row():
+    found = table(["tiny-bird", "qwen2.5-vl-7b"])
+    assert set(found["student"]) == {"tiny-bird"}
+    boxes = found.set_index("asked for").loc[BOXES]
+    assert boxes["questions"] >= 100
+    assert boxes["right"] > 0.3
+    assert table(["a/model"]).empty
 
 
 def test_no_weights_no_test(monkeypatch, tmp_path):
