@@ -75,13 +75,12 @@ def pupils(make: Callable[..., ScanTable]) -> list[TeacherScan]:
 
 @pytest.fixture
 def hosted_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
-    import chat_server
     from hosted import KEY, Server, content
 
     for name in ("OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setitem(chat_server.CONTENT, "ok", content(1))
     with Server() as running:
+        running.content["ok"] = content(1)
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
         monkeypatch.setenv("TEACHER_MODEL", "m")
         monkeypatch.setenv("TEACHER_URL", running.url)

@@ -50,7 +50,7 @@ class Server(chat_server.ChatServer):
 
     def chat(self, handler: object, body: dict) -> None:
         shape = body["response_format"]["json_schema"]["schema"]["properties"]["pairs"]
-        chat_server.CONTENT["ok"] = content(shape["minItems"])
+        self.content["ok"] = content(shape["minItems"])
         super().chat(handler, body)
 
     def action(self, messages: list[dict]) -> str:

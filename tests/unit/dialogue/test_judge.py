@@ -55,7 +55,7 @@ class Server(chat_server.ChatServer):
                     for row in rows
                 ]
             }
-        chat_server.CONTENT["ok"] = json.dumps(answer)
+        self.content["ok"] = json.dumps(answer)
         super().chat(handler, body)
 
 
@@ -64,7 +64,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     for name in ("OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setitem(chat_server.CONTENT, "ok", "")
     with Server(retry_after="0.05") as running:
         yield running
 

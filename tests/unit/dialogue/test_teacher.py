@@ -58,9 +58,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         "point": answer(3, "Here.", ("F1", "FAZ")),
         "unknown": answer(3, "Here.", ("F9",)),
     }
-    for name, content in contents.items():
-        monkeypatch.setitem(chat_server.CONTENT, name, content)
     with Server(retry_after="0.05") as running:
+        running.content |= contents
         yield running
 
 

@@ -32,6 +32,7 @@ class ChatServer:
         self, latency: float = 0.0, tokens: tuple[int, int] = (100, 10), retry_after: str = "0.2"
     ) -> None:
         self.latency, self.tokens, self.retry_after = latency, tokens, retry_after
+        self.content = dict(CONTENT)
         self.lock = threading.Lock()
         self.arrivals: list[tuple[float, str, dict]] = []
         self.seen: Counter[str] = Counter()
@@ -112,7 +113,7 @@ class ChatServer:
 
     def completion(self, action: str) -> dict:
         """Return the body of an answer."""
-        message = {"role": "assistant", "content": CONTENT.get(action, CONTENT["ok"])}
+        message = {"role": "assistant", "content": self.content.get(action, self.content["ok"])}
         if action == "refuse":
             message |= {"content": None, "refusal": "I cannot help with that."}
         reason = {"long": "length", "filter": "content_filter"}.get(action, "stop")
