@@ -65,7 +65,7 @@ def criteria_table(own: Path, profile: str) -> pd.DataFrame:
     cells = predictions.read((full.folder if full else own) / "predictions.npz")
     table = tables.per_group(cells.get("monet", []))
     words = {group: group.replace("_", " ") for group in table.index}
-    return table.rename(index=words, columns=label).T.rename_axis(index="method", columns="").round(2)
+    return table.rename(index=words, columns=label).T.rename_axis(index=None, columns=None).round(2)
 
 
 def protocol_figure(one: Shown | None) -> Figure | None:
