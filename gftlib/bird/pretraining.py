@@ -25,7 +25,8 @@ from gftlib.phantoms.scans import write_cohort
 from gftlib.vlm.backbones import Student
 from gftlib.vlm.conversations import Example, read_image
 from gftlib.vlm.eye_test import FILE, eye_test
-from gftlib.vlm.neutral_lessons import add_patches, lessons, look
+from gftlib.vlm.neutral_lessons import add_patches
+from gftlib.vlm.pretraining import example
 from gftlib.vlm.recipes import Stage
 from gftlib.vlm.sighted import Sighted
 from gftlib.vlm.tuning import Progress, tune
@@ -53,14 +54,10 @@ class Recipe:
 def neutral(student: Student, images: Sequence[Path], seed: int = 0) -> list[Example]:
     """Return neutral lessons of image files with patches laid over them, boxes as the student writes them."""
     rng = np.random.default_rng(seed)
-    found = []
-    for path in images:
-        image = Image.fromarray(add_patches(np.asarray(read_image(path)), rng))
-        grey, size = np.asarray(image.convert("L")), (image.height, image.width)
-        pairs = lessons(look(grey), rng, student.family.boxes, size, **student.pixels)
-        asked, told = zip(*pairs, strict=True)
-        found.append(Example(image, asked, told))
-    return found
+    return [
+        example(student, Image.fromarray(add_patches(np.asarray(read_image(path)), rng)), rng)
+        for path in images
+    ]
 
 
 def pretrain(

@@ -69,15 +69,18 @@ def views(images: Sequence[np.ndarray], count: int, rng: np.random.Generator) ->
     return found
 
 
+def example(student: Student, image: Image.Image, rng: np.random.Generator) -> Example:
+    """Return the neutral lesson of an image, with boxes as the student writes them."""
+    grey, size = np.asarray(image.convert("L")), (image.height, image.width)
+    pairs = lessons(look(grey), rng, student.family.boxes, size, **student.pixels)
+    asked, told = zip(*pairs, strict=True)
+    return Example(image, asked, told)
+
+
 def examples(student: Student, images: Sequence[np.ndarray], seed: int = 0) -> list[Example]:
-    """Return the neutral lessons of images, with boxes as the student writes them."""
+    """Return the neutral lessons of images (h, w)."""
     rng = np.random.default_rng(seed)
-    found = []
-    for image in images:
-        pairs = lessons(look(image), rng, student.family.boxes, image.shape, **student.pixels)
-        asked, told = zip(*pairs, strict=True)
-        found.append(Example(Image.fromarray(image), asked, told))
-    return found
+    return [example(student, Image.fromarray(image), rng) for image in images]
 
 
 def pretrain(

@@ -72,10 +72,7 @@ def dense_loss(told: Tensor, tone: Tensor) -> Tensor:
     for start, true in ((0, steps.repeat_interleave(side)), (MOST, steps.repeat(side))):
         logits = told[..., start : start + side].flatten(0, 1)
         lost = lost + functional.cross_entropy(logits, true.repeat(len(told)))
-    for logits, held in _marks(told, tone):
-        wrong = functional.binary_cross_entropy_with_logits(logits - RARE, held, reduction="none")
-        lost = lost + wrong.sum(-1).mean()
-    return lost
+    return lost + sum(_wrong(logits - RARE, held) for logits, held in _marks(told, tone))
 
 
 def whole_loss(told: Tensor, tone: Tensor) -> Tensor:
@@ -85,11 +82,12 @@ def whole_loss(told: Tensor, tone: Tensor) -> Tensor:
         told: (images, `SPELT`) what the token after the image spells out.
         tone: As in `dense_loss`.
     """
-    lost = told.new_zeros(())
-    for logits, held in _marks(told[:, None], tone):
-        wrong = functional.binary_cross_entropy_with_logits(logits[:, 0] - 1, held.amax(1), reduction="none")
-        lost = lost + wrong.sum(-1).mean()
-    return lost
+    dark, bright = (_wrong(logits - 1, held.amax(1)) for logits, held in _marks(told, tone))
+    return dark + bright
+
+
+def _wrong(logits: Tensor, held: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits, held, reduction="none").sum(-1).mean()
 
 
 def _marks(told: Tensor, tone: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -1,4 +1,4 @@
-"""Small random graphs with the node types, widths and relations of a real one."""
+"""Small random graphs with the node types, widths and relations of a real one, and a small real one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from gftlib.octa.attribution import Attribution
 from gftlib.octa.batches import RELATIONS, WIDTHS, GraphTensors
+from gftlib.octa.graph import OctaGraph, build_graph
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +33,23 @@ def random_graph() -> Callable[..., GraphTensors]:
         return GraphTensors(x, edges, y)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def graph() -> OctaGraph:
+    """Four by four cells, the middle four of them one large area."""
+    mask = np.zeros((240, 240), bool)
+    for line in range(48, 240, 48):
+        mask[line - 1 : line + 2] = mask[:, line - 1 : line + 2] = True
+    mask[98:143, 98:143] = False
+    return build_graph(mask)
+
+
+@pytest.fixture(scope="module")
+def attribution(graph: OctaGraph) -> Attribution:
+    """One segment that matters most, then one area; every edge alike."""
+    nodes = {name: torch.zeros(getattr(graph, name).shape) for name in ("vessel", "ica", "faz")}
+    nodes["vessel"][2, 4], nodes["vessel"][2, 0] = -3.0, 1.0
+    nodes["ica"][1, 2] = 2.0
+    edges = {relation: torch.full((pairs.shape[1],), 0.5) for relation, pairs in graph.edges.items()}
+    return Attribution(nodes, edges, 1, torch.zeros(3), 1.0, 8, 8)

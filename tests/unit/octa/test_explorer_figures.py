@@ -9,15 +9,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 pytest.importorskip("bokeh", reason="bokeh is not installed: it comes with the extra `book`")
 
 from gftlib.errors import InputError
 from gftlib.octa import explorer, explorer_figures, explorer_sources
-from gftlib.octa.attribution import Attribution
 from gftlib.octa.features import FEATURES
-from gftlib.octa.graph import OctaGraph, build_graph
 from gftlib.octa.ranking import node_importance
 from gftlib.octa.scans import Scan
 from gftlib.phantoms.lesion_masks import Lesion
@@ -25,25 +22,6 @@ from gftlib.phantoms.lesion_masks import Lesion
 MAX_BYTES = 2_000_000
 IMAGE = np.full((60, 60), 200, np.uint8)
 BAD = '<script>alert("1")</script>'
-
-
-@pytest.fixture(scope="module")
-def graph() -> OctaGraph:
-    """Four by four cells, the middle four of them one large area."""
-    mask = np.zeros((240, 240), bool)
-    for line in range(48, 240, 48):
-        mask[line - 1 : line + 2] = mask[:, line - 1 : line + 2] = True
-    mask[98:143, 98:143] = False
-    return build_graph(mask)
-
-
-@pytest.fixture(scope="module")
-def attribution(graph: OctaGraph) -> Attribution:
-    nodes = {name: torch.zeros(getattr(graph, name).shape) for name in ("vessel", "ica", "faz")}
-    nodes["vessel"][2, 4], nodes["vessel"][2, 0] = -3.0, 1.0
-    nodes["ica"][1, 2] = 2.0
-    edges = {relation: torch.full((pairs.shape[1],), 0.5) for relation, pairs in graph.edges.items()}
-    return Attribution(nodes, edges, 1, torch.zeros(3), 1.0, 8, 8)
 
 
 def page(graph, attribution, **changed):

@@ -2,32 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from matplotlib import pyplot as plt
 from matplotlib.collections import LineCollection
 
-from gftlib.octa.attribution import Attribution
-from gftlib.octa.graph import OctaGraph, build_graph
 from gftlib.octa.heatmaps import heatmap_figure, ranked_nodes
-
-
-@pytest.fixture(scope="module")
-def graph() -> OctaGraph:
-    """Four by four cells, the middle four of them one large area."""
-    mask = np.zeros((240, 240), bool)
-    for line in range(48, 240, 48):
-        mask[line - 1 : line + 2] = mask[:, line - 1 : line + 2] = True
-    mask[98:143, 98:143] = False
-    return build_graph(mask)
-
-
-@pytest.fixture(scope="module")
-def attribution(graph: OctaGraph) -> Attribution:
-    nodes = {name: torch.zeros(getattr(graph, name).shape) for name in ("vessel", "ica", "faz")}
-    nodes["vessel"][2, 4], nodes["vessel"][2, 0] = -3.0, 1.0
-    nodes["ica"][1, 2] = 2.0
-    edges = {relation: torch.full((pairs.shape[1],), 0.5) for relation, pairs in graph.edges.items()}
-    return Attribution(nodes, edges, 1, torch.zeros(3), 1.0, 8, 8)
 
 
 def test_ranked_nodes_name_place_and_features(graph, attribution):
