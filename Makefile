@@ -29,7 +29,7 @@ test-unit: setup  ## the library on its own
 	@$(BIN)/pytest tests/unit -m "not slow" -n $(CORES)
 
 test-book: setup  ## notebooks, workflow and book
-	@$(BIN)/pytest tests/book -m "not slow"
+	@$(BIN)/pytest tests/book -m "not slow" -n $(CORES) --dist loadfile
 
 bench: setup  ## speed beside well-kept peers, in one interleaved run
 	@$(BIN)/python -m benchmarks

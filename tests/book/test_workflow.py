@@ -1,4 +1,4 @@
-"""The workflow decides rightly what to run again, and a bad parameter stops a run before it starts."""
+"""The workflow decides rightly what to run again."""
 
 import os
 import shutil
@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from gftlib import paths
-from gftlib.parameters import NOTEBOOKS
 
 ROOT = paths.root()
 OCTA = (
@@ -99,17 +98,3 @@ def test_no_phantoms_are_made_where_scans_are_ones_own(checkout):
     told = snakemake(checkout, "--config", "profile=paper", "--dry-run", "--quiet", "progress")
     assert "running notebook 01_graph_construction" in told
     assert "growing the OCTA cohort" not in told
-
-
-@pytest.mark.parametrize("name", NOTEBOOKS)
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [(("-p", "profil", "smoke"), "did you mean 'profile'"), (("-p", "out", "7"), "papermill's -r")],
-)
-def test_a_bad_parameter_stops_the_run_and_says_why(tmp_path, name, arguments, message):
-    notebook = ROOT / "notebooks" / f"{name}.ipynb"
-    command = [sys.executable, "-m", "papermill", str(notebook), str(tmp_path / "out.ipynb"), *arguments]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert message in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["out.ipynb"]
