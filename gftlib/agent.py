@@ -31,7 +31,7 @@ from gftlib.octa.folds import TEST_SPLIT
 from gftlib.octa.scans import Scan, open_cohort
 from gftlib.octa.staging_cohorts import stage_table
 from gftlib.octa.table_rows import STAGES
-from gftlib.paths import read_json, root, write_json
+from gftlib.paths import read_json, root, sha256, write_json
 from gftlib.phantoms.octa_files import write_cohort
 from gftlib.profiles import Profile
 from gftlib.sections import AgentSettings, TuningSettings
@@ -41,6 +41,7 @@ from gftlib.vlm.conversations import Example
 from gftlib.vlm.inference import answer
 from gftlib.vlm.recipes import Adapter, Stage, Steps
 from gftlib.vlm.tuning import add_adapter, tune
+from gftlib.vlm.tuning_state import weights_digest
 
 STAGING, FINDINGS = "staging", "findings"
 
@@ -268,7 +269,7 @@ def answers(
     settings: AgentSettings,
     file: Path,
 ) -> dict[str, tuple[str, ...]]:
-    """Ask a student, unless its answers to the same questions are kept in ``file``.
+    """Ask a student, unless its answers to the same questions, with the same weights, are kept in ``file``.
 
     Args:
         student: Who is asked.
@@ -277,8 +278,9 @@ def answers(
         file: Keeps them.
     """
     key = [
+        weights_digest(student.model),
         [settings.longest, settings.temperature],
-        {name: [*e.questions, e.background] for name, e in paper.items()},
+        {name: [sha256(e.image), *e.questions, e.background] for name, e in paper.items()},
     ]
     if file.is_file():
         kept = read_json(file)

@@ -143,6 +143,56 @@ def hosted_tune(
     typer.echo(tuning.tune(endpoint, file.path, folder, send_images=True))
 
 
+@hosted.command("ask")
+def hosted_ask(
+    profile: ProfileName = "smoke",
+    model: Annotated[str, typer.Option(help="another model than the tuned one, as it came")] = "",
+    cases: Annotated[bool, typer.Option(help="show similar taught scans beside each")] = True,
+    most: Annotated[int, typer.Option("--scans", min=0, help="scans asked about; 0: all unseen ones")] = 0,
+    usd_in: Annotated[float, typer.Option(min=0, help="price of a million tokens asked")] = 0.0,
+    usd_out: Annotated[float, typer.Option(min=0, help="price of a million tokens answered")] = 0.0,
+    max_usd: Annotated[
+        float, typer.Option(min=0, help="most that it may cost; 0: no limit of our own")
+    ] = 0.0,
+    yes_send_images: Annotated[
+        bool, typer.Option("--yes-send-images", help="the scans may be sent to the service")
+    ] = False,
+    dry_run: DryRun = False,
+    workers: Workers = 1,
+) -> None:
+    """Ask the tuned model, or another, for the stage of scans that no one has learnt from, and score it."""
+    from gftlib import agent, agent_hosted
+    from gftlib.dialogue import staging_answers
+    from gftlib.errors import InputError
+    from gftlib.paths import atomic_path
+    from gftlib.profiles import load_profile
+
+    settings = load_profile(profile)
+    if not cases:
+        settings = settings.model_copy(update={"hosted": settings.hosted.model_copy(update={"cases": 0})})
+    folder, course = agent_hosted.hosted_folder(settings), agent.open_course(settings)
+    name = model or agent_hosted.tuned_model(folder)
+    prices = {"usd_in": usd_in, "usd_out": usd_out, "max_usd": max_usd or None}
+    endpoint = agent_hosted.asking_endpoint(
+        settings.hosted, folder, name, prices, images=yes_send_images or dry_run
+    )
+    scans = course.unseen(most or None)
+    requests = agent_hosted.stage_requests(course, settings, scans, workers)
+    typer.echo(_told(name, endpoint.dry_run(requests)))
+    if dry_run:
+        return
+    if not yes_send_images:
+        raise InputError("the images leave this machine only with --yes-send-images")
+    found = agent_hosted.ask_stages(course, scans, requests, endpoint)
+    shown = f"{name}, {settings.hosted.cases} cases"
+    found = found.assign(student=shown, arm="BS" if model else "GFT")
+    file = folder / f"stages-{endpoint.record.stem}-{settings.hosted.cases}.csv"
+    with atomic_path(file) as temporary:
+        found.to_csv(temporary, index=False)
+    typer.echo(staging_answers.table(staging_answers.headline(found)).T.to_string())
+    typer.echo(file)
+
+
 @hosted.command("status")
 def hosted_status(profile: ProfileName = "smoke") -> None:
     """Say what has become of the tuning job; nothing is started or sent."""

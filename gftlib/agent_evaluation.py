@@ -14,7 +14,7 @@ from gftlib.agent import STAGING, Course, pupils
 from gftlib.datasets.images import read_scan
 from gftlib.dialogue.corpus import hosted_endpoint
 from gftlib.dialogue.examination import STAGE_QUESTION, Phrase, mark_phrases
-from gftlib.dialogue.expert_study import Sample, write_study
+from gftlib.dialogue.expert_study import Sample, blind, write_study
 from gftlib.dialogue.judge import HostedJudge, Judged
 from gftlib.dialogue.lessons import ARMS
 from gftlib.dialogue.rubric import Item
@@ -157,9 +157,10 @@ def judge_endpoint(profile: Profile, folder: Path) -> Endpoint:
 def experts_kit(
     course: Course, profile: Profile, answers: Mapping[str, Mapping[str, str]], folder: Path
 ) -> pd.DataFrame:
-    """Write the blinded forms of the expert study and return what they hold."""
+    """Write the blinded forms of the expert study to a folder of its own and return what they hold."""
     samples = study_samples(course, profile, answers)
-    blinded = write_study(samples, folder / "expert_study", RATERS, profile.seed)
+    study = blind(samples, profile.seed).sheet.study
+    blinded = write_study(samples, folder / "expert_study" / study, RATERS, profile.seed)
     count = sum(len(sample.answers) for sample in blinded.sheet.samples)
     return pd.DataFrame(
         [

@@ -67,9 +67,10 @@ def lesson_html(course: Course, profile: Profile) -> str:
     )
     (lesson,) = examples([d for d in course.second if d.id == chosen], course.images, student)
     told = [text for text, pair in zip(lesson.answers, second, strict=True) if pair.boxes]
-    grammar = f"<p>A box as {html.escape(name)} learns to write it:</p><pre>{html.escape(told[0])}</pre>"
     background = f"<p>Before every question:</p><pre>{html.escape(lesson.background)}</pre>"
-    return background + shown + (grammar if told else "")
+    title = f"<p>A box as {html.escape(name)} learns to write it:</p>"
+    grammar = "".join(f"{title}<pre>{html.escape(text)}</pre>" for text in told[:1])
+    return background + shown + grammar
 
 
 def losses(settings: TuningSettings, folder: Path) -> dict[str, dict[str, list[float]]]:

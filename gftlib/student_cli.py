@@ -30,7 +30,8 @@ def train_student(
     folder: Annotated[Path | None, typer.Option(help="receives it; if not given, the package")] = None,
     workers: Annotated[int, typer.Option(min=1, help="processes that draw phantoms")] = 1,
 ) -> None:
-    """Train an embedded student anew, from nothing, on neutral lessons; interrupted, it goes on."""
+    """Train an embedded student anew, from nothing, to see and to speak; interrupted, it goes on."""
+    from gftlib.dialogue.hearsay import talk
     from gftlib.dialogue.vocabulary import phrases
     from gftlib.vlm.backbones import WEIGHTS
     from gftlib.vlm.pretraining import pretrain
@@ -47,7 +48,7 @@ def train_student(
 
             losses = pretrain_bird(target, workers=workers, progress=shown)
         else:
-            losses = pretrain(name, target, phrases(), workers=workers, progress=shown)
+            losses = pretrain(name, target, phrases(), talk, workers=workers, progress=shown)
     typer.echo(f"{target}: {len(losses)} steps, last loss {losses[-1]:.3f}")
 
 

@@ -1,14 +1,15 @@
 """What is compared in chapter 9: students, data sizes, tasks, negatives, and what learns (BiRD, section 4.2).
 
 An arm is one tuning of one student. The arms ``20k`` to ``240k`` are BiRD's: all tasks at once, vision tower
-frozen, no negatives. The others change one thing of ``240k``.
+frozen, no negatives. The others change one thing of ``240k``: those that teach a single task take as many
+steps as it does, and so see their fewer questions more often.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,7 +23,7 @@ from gftlib.paths import read_json
 from gftlib.sections import GroundingSettings
 from gftlib.vlm.backbones import WEIGHTS, Student, load_student
 from gftlib.vlm.conversations import Example
-from gftlib.vlm.recipes import Adapter, CosineStage
+from gftlib.vlm.recipes import Adapter, CosineStage, Steps
 from gftlib.vlm.tuning import Progress, add_adapter, tune
 
 
@@ -115,16 +116,22 @@ def learners(settings: GroundingSettings) -> list[Learner]:
     """Return every student as it came, then its arms, in the order of the profile.
 
     Raises:
-        InputError: If the tower of a student without one of its own is to be unfrozen.
+        InputError: If the tower of a student without one of its own is to be unfrozen, or two students would
+            be kept under one name.
         MissingError: If a student's environment variable is not set.
     """
-    found = []
+    found: list[Learner] = []
     for name, arms in settings.arms.items():
         place = os.path.expandvars(name)
         if "$" in place:
             raise MissingError(f"grounding.arms: set the environment variable of {name!r}, or name a student")
         if "unfrozen" in arms and not is_bird(place):
             raise InputError(f"grounding.arms: {name!r} learns by an adapter; 'unfrozen' is for BiRD's own")
+        if others := {one.student for one in found if Path(one.student).name == Path(place).name}:
+            raise InputError(
+                f"grounding.arms: {place!r} and {others.pop()!r} would both be kept as {Path(place).name!r}: "
+                "rename one of the folders"
+            )
         found += [Learner(place, arm) for arm in (UNTUNED, *arms)]
     return found
 
@@ -192,15 +199,19 @@ def teach(
     Returns:
         The student, and the loss of each step (none of an untuned one).
     """
-    student = load(learner.student, settings.device, settings.dtype)
     if learner.arm == UNTUNED:
-        return student, []
+        return load(learner.student, settings.device, settings.dtype), []
     arm, whole = ARMS[learner.arm], is_bird(learner.student)
+    # Of bfloat16 weights most updates would be lost: at the paper's learning rate they are smaller than the
+    # step from one such number to the next. What autocast computes is bfloat16 all the same.
+    student = load(learner.student, settings.device, "float32" if whole else settings.dtype)
     if whole:
         # A tower out of the gradient's reach stays as it is, whatever the optimiser is given.
         student.model.config.train_vision = arm.tower
     else:
         student = add_adapter(student, Adapter(settings.rank, settings.alpha, settings.dropout), seed)
-    stage = recipe(settings, not whole, seed)
-    losses = tune(student, course.lessons(arm), stage, folder / learner.folder, progress)
-    return student, losses
+    lessons, stage = course.lessons(arm), recipe(settings, not whole, seed)
+    if arm.tasks != TASKS:
+        steps = Steps(course.lessons(ARMS[FULL]), stage).total
+        stage = replace(stage, epochs=steps / Steps(lessons, stage).per_epoch)
+    return student, tune(student, lessons, stage, folder / learner.folder, progress)

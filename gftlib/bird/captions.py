@@ -20,6 +20,8 @@ PLACES = (
     *("left", "central", "right"),
     *("lower left", "lower", "lower right"),
 )
+BESIDE = ", nearest to"
+"""What is said of a region itself stands before it, what is said of its neighbour behind."""
 
 # {name} is the marked name, {a_name} the name with its article, {box} the marked box.
 QUESTIONS = {
@@ -104,7 +106,7 @@ def region_caption(instance: Instance, meta: ImageMeta, variant: int = 0) -> str
     """Describe one region: its name, size, place and nearest neighbour (the answer of RC)."""
     size, spot = size_word(instance.area), where(instance.box)
     neighbour = nearest(instance, meta)
-    beside = f", nearest to the {neighbour.name}" if neighbour else ""
+    beside = f"{BESIDE} the {neighbour.name}" if neighbour else ""
     if variant % 2:
         return f"The region shows {article(size)} {instance.name} {spot}{beside}."
     return f"{article(size).capitalize()} {instance.name} {spot}{beside}."

@@ -44,6 +44,13 @@ class BuildConfig:
     records: RecordConfig = field(default_factory=RecordConfig)
 
 
+def settings_of(config: BuildConfig) -> dict[str, Any]:
+    """Return the settings of a build as its summary keeps them."""
+    settings = asdict(config)
+    settings["records"]["turns"] = {str(n): p for n, p in config.records.turns.items()}
+    return settings
+
+
 def build(
     source: Path | str,
     folder: Path | str,
@@ -83,9 +90,8 @@ def build(
         caption = ask(captioned(read_meta(folder / META), settled, config.records), teacher)
     found = records(read_meta(folder / META), settled, config.records, caption)
     turns = tally(layouts.write(folder, found))
-    settings = asdict(config)
-    settings["records"]["turns"] = {str(n): p for n, p in config.records.turns.items()}
-    summary = {"images": number, "turns": turns, "problems": list(problems.lines()), "settings": settings}
+    about = {"images": number, "turns": turns, "problems": list(problems.lines())}
+    summary = about | {"settings": settings_of(config)}
     if teacher is not None and isinstance(caption, HostedCaptions):
         told = {"by the teacher": len(caption.texts), "by rule instead": caption.missing}
         summary["captions"] = {"model": teacher.settings.model} | told

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from gftlib.bird import layouts, tasks
-from gftlib.bird.dataset import SUMMARY, BuildConfig, build
+from gftlib.bird.dataset import SUMMARY, BuildConfig, build, settings_of
 from gftlib.bird.predictions import ALL_TASKS
 from gftlib.bird.question_only import QuestionOnly
 from gftlib.bird.records import SIZES, Record, RecordConfig
@@ -21,7 +21,7 @@ from gftlib.bird.score_tables import Numbers, summary
 from gftlib.boxes import BoxFormat
 from gftlib.datasets.sa_med2d_names import MODALITIES
 from gftlib.endpoint.profiled import profiled_endpoint
-from gftlib.errors import MissingError
+from gftlib.errors import InputError, MissingError
 from gftlib.paths import atomic_path, read_json, root
 from gftlib.phantoms.scans import write_cohort
 from gftlib.profiles import Profile
@@ -120,11 +120,18 @@ def opened(profile: Profile) -> Made:
 
     Raises:
         MissingError: If it has not been run for the profile.
+        InputError: If it was run with other settings.
     """
     folder = root() / "runs" / profile.name / NOTEBOOK / "records"
     if not (folder / SUMMARY).is_file():
         raise MissingError(f"no records in {folder}: run notebook {NOTEBOOK} with this profile")
-    return Made(scans(profile), folder, read_json(folder / SUMMARY), scoring(profile))
+    about = read_json(folder / SUMMARY)
+    hosted = profile.bird.captions == "hosted"
+    if about["settings"] != settings_of(build_config(profile)) or ("captions" in about) != hosted:
+        raise InputError(
+            f"the records in {folder} are of other settings: run notebook {NOTEBOOK} with this profile"
+        )
+    return Made(scans(profile), folder, about, scoring(profile))
 
 
 def scoring(profile: Profile) -> tasks.Scoring:

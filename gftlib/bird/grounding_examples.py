@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gftlib.bird.predictions import Prediction, cleaned
+from gftlib.bird.predictions import Prediction
 from gftlib.bird.tasks import Scoring
 from gftlib.bird.tuning_study import read_predictions
 from gftlib.boxes import frame
@@ -74,7 +74,7 @@ def _shown(one: Prediction, scoring: Scoring, source: Path | None, seed: int) ->
         image = phantom(Path(one.image).stem, seed)
     else:
         image = np.asarray(plain_image(Path(SAMed2D(source).file(one.image))))
-    wanted, told = (scoring.boxes(text, one.image) for text in (one.annotation, cleaned(one.response)))
+    wanted, told = (scoring.boxes(text, one.image) for text in (one.annotation, one.response))
     hits = find_targets([told], [wanted], 0.5)
     edges = frame(scoring.box_format, (scoring.sizes or {}).get(one.image))
     question = re.sub(r"<[^>]*>", "", one.question)

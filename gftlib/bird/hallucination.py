@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gftlib.bird.predictions import Prediction, cleaned
+from gftlib.bird.predictions import Prediction, boxes_told, cleaned
 from gftlib.bird.questions import NEGATIVE
-from gftlib.boxes import BoxFormat, Size, parse_boxes
-from gftlib.metrics.intervals import GroupTable, by_group, ratio_of_sums
+from gftlib.boxes import BoxFormat, Size
+from gftlib.metrics.case_intervals import by_case
+from gftlib.metrics.intervals import GroupTable, ratio_of_sums
 
 RATE = "hallucination rate"
 RATE_WHERE = "hallucination rate, where it is"
@@ -58,7 +59,7 @@ def hallucination(
         predictions: Of any tasks.
         box_format: How the model writes boxes.
         sizes: (height, width) by image, for formats in pixels.
-        resamples: Of the bootstrap.
+        resamples: Of the bootstrap over cases.
         seed: Of the bootstrap.
 
     Returns:
@@ -67,29 +68,31 @@ def hallucination(
         are left out.
     """
     sizes = sizes or {}
-    told: dict[str, list[tuple[str, bool]]] = {}
+    told: dict[str, list[tuple[Prediction, bool]]] = {}
     for one in predictions:
         whether, negative = asks_whether(one), one.task == NEGATIVE
         if not (whether or negative or one.task == "VG"):
             continue
         if whether:
             claims = says_yes(one.response) is True
-            told.setdefault(YES, []).append((one.modality, claims))
+            told.setdefault(YES, []).append((one, claims))
         else:
             claims = _boxes(one.response, one, box_format, sizes) > 0
         if negative:
-            told.setdefault(RATE, []).append((one.modality, claims))
-            told.setdefault(RATE_THERE if whether else RATE_WHERE, []).append((one.modality, claims))
+            told.setdefault(RATE, []).append((one, claims))
+            told.setdefault(RATE_THERE if whether else RATE_WHERE, []).append((one, claims))
         elif says_yes(one.annotation) if whether else _boxes(one.annotation, one, box_format, sizes):
-            told.setdefault(POSITIVES, []).append((one.modality, claims))
+            told.setdefault(POSITIVES, []).append((one, claims))
     order = [name for name in (RATE, RATE_WHERE, RATE_THERE, YES, POSITIVES) if name in told]
     return {name: _table(told[name], resamples, seed) for name in order}
 
 
 def _boxes(text: str, one: Prediction, box_format: BoxFormat, sizes: Mapping[str, Size]) -> int:
-    return len(parse_boxes(text, box_format, sizes.get(one.image)).boxes)
+    return len(boxes_told(text, box_format, sizes.get(one.image)))
 
 
-def _table(answers: list[tuple[str, bool]], resamples: int, seed: int) -> GroupTable:
-    groups, values = zip(*answers, strict=True)
-    return by_group(ratio_of_sums(np.array(values, dtype=float)), groups, resamples=resamples, seed=seed)
+def _table(answers: list[tuple[Prediction, bool]], resamples: int, seed: int) -> GroupTable:
+    asked, values = zip(*answers, strict=True)
+    groups, cases = zip(*((one.modality, one.case) for one in asked), strict=True)
+    statistic = ratio_of_sums(np.array(values, dtype=float))
+    return by_case(statistic, groups, cases, resamples=resamples, seed=seed)

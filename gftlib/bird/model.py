@@ -170,11 +170,3 @@ class BirdModel(PreTrainedModel, GenerationMixin):
         if not is_first_iteration and kwargs.get("use_cache", True):
             inputs.pop("pixel_values", None)
         return inputs
-
-
-def parameters(model: BirdModel) -> dict[str, int]:
-    """Return the number of parameters of each part, all and trained (also on the meta device)."""
-    parts = {"vision": model.vision, "resampler": model.resampler, "language model": model.language_model}
-    counted = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return counted | {"all": sum(counted.values()), "trained": trained}

@@ -41,9 +41,6 @@ TABLE_3_AVERAGES = (43.03, 48.02, 42.51, 53.85, 51.99, 80.45, 60.58, 69.78)
 MISPRINTS = MappingProxyType(
     {("average", "CT"): (43.03, 42.03)}  # printed, and what its four cells average
 )
-# What Tables 1 and 3 leave to be found out: the printed averages are plain means over modalities, and ROC's
-# is over the six that are asked about; its public script takes eight.
-ROC_LEFT_OUT = ("fundus", "pet")
 
 
 def table_1() -> pd.DataFrame:

@@ -14,9 +14,13 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gftlib.bird.layouts import CODES
 from gftlib.bird.questions import NEGATIVE, TASKS
 from gftlib.bird.records import Record
+from gftlib.boxes import BoxFormat, Size, parse_boxes
 from gftlib.datasets.sa_med2d_names import parse_image
 from gftlib.errors import InputError, MissingError, did_you_mean
 from gftlib.paths import atomic_path
@@ -53,6 +57,11 @@ class Prediction:
         """As in `gftlib.datasets.sa_med2d_names.MODALITIES`; `UNKNOWN` for names of another grammar."""
         return modality_of_image(self.image)
 
+    @property
+    def case(self) -> str:
+        """The patient, as records are split; the image itself for names of another grammar."""
+        return case_of_image(self.image)
+
 
 @lru_cache(maxsize=4096)
 def modality_of_image(image: str) -> str:
@@ -61,6 +70,29 @@ def modality_of_image(image: str) -> str:
         return parse_image(Path(image).stem).modality
     except InputError:
         return UNKNOWN
+
+
+@lru_cache(maxsize=4096)
+def case_of_image(image: str) -> str:
+    """Return the case that the name of an image tells, the image itself if it tells none."""
+    try:
+        return parse_image(Path(image).stem).case_key
+    except InputError:
+        return image
+
+
+def boxes_told(response: str, box_format: BoxFormat, size: Size = None, **resize: int) -> NDArray[np.float64]:
+    """Return the (N, 4) unit boxes of a whole answer without its chat marks, of all its lines.
+
+    A list of boxes may well be written one a line, or fenced; `cleaned` would keep no box of it.
+
+    Args:
+        response: What the model wrote.
+        box_format: How it writes boxes.
+        size: (height, width) of the image, for formats in pixels.
+        **resize: As in `gftlib.boxes.parse_boxes`.
+    """
+    return parse_boxes(_MARKS.sub("\n", response), box_format, size, **resize).boxes
 
 
 def cleaned(response: str) -> str:

@@ -1,7 +1,8 @@
 """Answers without the image: what the questions alone give away, the floor of every score.
 
 Learnt from the training records: where a name mostly is, what the asked-about region with the most similar
-box is called, and the most common answer to the same words.
+box is called, and the most common answer to the same words. Questions for what is not there are no part of
+what it learns from: the students it is compared with are not taught them either.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from gftlib.bird.instances import Box
 from gftlib.bird.predictions import Prediction, asked
-from gftlib.bird.questions import Turn, Writer
+from gftlib.bird.questions import NEGATIVE, Turn, Writer
 from gftlib.bird.records import Record
 from gftlib.boxes import BoxFormat
 from gftlib.errors import InputError
@@ -31,8 +32,8 @@ class QuestionOnly:
     Args:
         places: The box that overlaps most others of its name by IoU above 0.5.
         regions: (N, 4) unit boxes and N answers, for ROC and for RC.
-        texts: The most common answer to each question of MIA or a negative.
-        kinds: The most common answer to each kind of question of MIA or a negative.
+        texts: The most common answer to each question without a region in it or in its answer.
+        kinds: The most common answer to each kind of such questions.
         box_format: How answers write boxes.
     """
 
@@ -43,8 +44,19 @@ class QuestionOnly:
     box_format: BoxFormat
 
     @classmethod
-    def fit(cls, records: Iterable[Record], box_format: BoxFormat = BoxFormat.QWEN_VL) -> QuestionOnly:
+    def fit(
+        cls,
+        records: Iterable[Record],
+        box_format: BoxFormat = BoxFormat.QWEN_VL,
+        negatives: bool = False,
+    ) -> QuestionOnly:
         """Learn from training records.
+
+        Args:
+            records: The records.
+            box_format: How their answers write boxes.
+            negatives: Whether questions for what is not there are learnt too. Without them a question whether
+                something is there has only ever been answered by yes.
 
         Raises:
             InputError: If there are none.
@@ -55,6 +67,8 @@ class QuestionOnly:
         kinds: dict[str, Counter[str]] = defaultdict(Counter)
         for record in records:
             for turn in record.turns:
+                if turn.task == NEGATIVE and not negatives:
+                    continue
                 if turn.task == "VG":
                     boxes[turn.name].extend(turn.boxes)
                 elif turn.task in ("ROC", "RC"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 
@@ -88,20 +88,3 @@ def summary(scores: Mapping[str, GroupTable]) -> dict[str, Numbers]:
 def _numbers(cell: Cell) -> dict[str, float]:
     numbers = {"value": cell.value, "low": cell.low, "high": cell.high, "n": cell.n}
     return {name: value for name, value in numbers.items() if not math.isnan(value)}
-
-
-def capabilities(scores: Mapping[str, GroupTable]) -> dict[str, Any]:
-    """Return the row of Table 2 that a run earns.
-
-    The paper states no rule. A task counts if its mean over modalities is surely above `CAPABLE`, which
-    agrees with all that Tables 1 and 2 print of the same model.
-
-    Args:
-        scores: What `gftlib.bird.tasks.evaluate` returned; a task may stand in by any score of its own.
-    """
-    row: dict[str, Any] = {}
-    for task in ("MIA", "ROC", "RC", "VG"):
-        own = [table for name, table in scores.items() if name.startswith(f"{task} ")]
-        row[task] = any(table.over_groups.low > CAPABLE for table in own)
-    groups = {name for table in scores.values() for name in table.cells if name in MODALITIES}
-    return row | {"modalities": len(groups)}

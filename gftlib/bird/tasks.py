@@ -1,4 +1,4 @@
-"""BiRD's four tasks scored as the paper defines them (section 5), by modality, with intervals.
+"""BiRD's four tasks scored as the paper defines them (section 5), by modality, with intervals over cases.
 
 VG: Recall@0.5. ROC: recall. RC: SPICE. MIA: mBMR. Both averages are given: over modalities, the rule of the
 paper's tables, and over items. Where SPICE or METEOR cannot run, a slot F1 or the two other scores stand
@@ -14,15 +14,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gftlib.bird.captions import PLACES, SIZES
+from gftlib.bird.captions import BESIDE, PLACES, SIZES
 from gftlib.bird.hallucination import hallucination
-from gftlib.bird.predictions import Prediction, cleaned
+from gftlib.bird.predictions import Prediction, boxes_told, cleaned
 from gftlib.bird.questions import TASKS
-from gftlib.boxes import BoxFormat, Size, frame, parse_boxes
+from gftlib.boxes import BoxFormat, Size, frame
 from gftlib.errors import MissingError
 from gftlib.metrics.captions import bleu, mbmr, rouge_l, slot_f1
-from gftlib.metrics.grounding import find_targets, recall_by_group
-from gftlib.metrics.intervals import GroupTable, Score, by_group, ratio_of_sums
+from gftlib.metrics.case_intervals import by_case
+from gftlib.metrics.grounding import find_targets
+from gftlib.metrics.intervals import GroupTable, Statistic, ratio_of_sums
 from gftlib.metrics.java_tools import spice
 from gftlib.metrics.ngrams import encode
 
@@ -44,7 +45,7 @@ class Scoring:
         sizes: (height, width) by image, for formats in pixels.
         names: Class names that the slot F1 looks for; empty: those that VG and ROC ask about here.
         leave_out: Modalities left out of ROC's averages; None: those where one category is ever the answer.
-        resamples: Of the bootstrap.
+        resamples: Of the bootstrap; its unit is the case, not the question.
         seed: Of the bootstrap.
         java: Whether METEOR and SPICE are tried.
     """
@@ -58,19 +59,20 @@ class Scoring:
     java: bool = True
 
     def boxes(self, text: str, image: str) -> np.ndarray:
-        """Return the (N, 4) xyxy boxes of an answer in the numbers that it is written in.
+        """Return the (N, 4) xyxy boxes of a whole answer in the numbers that it is written in.
 
         Not in unit coordinates: an IoU of exactly one half must not pass by a rounding error.
         """
         size = (self.sizes or {}).get(image)
-        unit = parse_boxes(text, self.box_format, size).boxes
+        unit = boxes_told(text, self.box_format, size)
         return np.round(unit * frame(self.box_format, size), 6)
 
-    def table(self, score: Score, groups: Sequence[str], leave_out: Collection[str] = ()) -> GroupTable:
-        """Return a score by modality with its intervals."""
-        return by_group(
-            score.statistic, groups, leave_out=leave_out, resamples=self.resamples, seed=self.seed
-        )
+    def table(
+        self, statistic: Statistic, asked: Sequence[Prediction], leave_out: Collection[str] = ()
+    ) -> GroupTable:
+        """Return a statistic of predictions by modality, with its intervals by resampling cases."""
+        groups, cases = [one.modality for one in asked], [one.case for one in asked]
+        return by_case(statistic, groups, cases, leave_out, self.resamples, self.seed)
 
 
 def evaluate(predictions: Sequence[Prediction], scoring: Scoring | None = None) -> dict[str, GroupTable]:
@@ -122,15 +124,15 @@ def grounding(predictions: Sequence[Prediction], scoring: Scoring) -> dict[str, 
     answer without a box keeps its targets, unfound; a question without targets is no question of VG.
     """
     targets = [scoring.boxes(one.annotation, one.image) for one in predictions]
-    kept = [i for i, boxes in enumerate(targets) if len(boxes)]
+    kept = [one for one, boxes in zip(predictions, targets, strict=True) if len(boxes)]
     if not kept:
         return {}
-    found = [scoring.boxes(cleaned(predictions[i].response), predictions[i].image) for i in kept]
-    wanted, groups = [targets[i] for i in kept], [predictions[i].modality for i in kept]
+    found = [scoring.boxes(one.response, one.image) for one in kept]
+    wanted = [boxes for boxes in targets if len(boxes)]
     tables = {}
     for name, matching in ((RECALL_AT, "any"), (ONE_TO_ONE, "one_to_one")):
         hits = find_targets(found, wanted, 0.5, matching)
-        tables[name] = recall_by_group(hits, groups, resamples=scoring.resamples, seed=scoring.seed)
+        tables[name] = scoring.table(ratio_of_sums(hits.per_item, hits.targets), kept)
     return tables
 
 
@@ -140,15 +142,15 @@ def classification(predictions: Sequence[Prediction], scoring: Scoring) -> dict[
     The script's: every blank-separated word of the reference is somewhere in the answer, so that ``liver``
     is right for "a liver tumor". Exact: the answer is the name, case and closing marks aside.
     """
-    groups = [one.modality for one in predictions]
-    left = one_category(predictions) if scoring.leave_out is None else set(scoring.leave_out) & set(groups)
+    groups = {one.modality for one in predictions}
+    left = one_category(predictions) if scoring.leave_out is None else set(scoring.leave_out) & groups
     # Where nothing else was asked there is nothing else to average.
-    left = set() if left == set(groups) else left
+    left = set() if left == groups else left
     rules = {ROC_RECALL: words_within, ROC_EXACT: same_name}
     tables = {}
     for name, rule in rules.items():
         right = np.array([rule(one.annotation, cleaned(one.response)) for one in predictions], dtype=float)
-        tables[name] = scoring.table(Score.of(ratio_of_sums(right), right), groups, left)
+        tables[name] = scoring.table(ratio_of_sums(right), predictions, left)
     return tables
 
 
@@ -175,12 +177,13 @@ def same_name(annotation: str, response: str) -> bool:
 
 def region_captions(predictions: Sequence[Prediction], scoring: Scoring) -> dict[str, GroupTable]:
     """Score RC by SPICE where it can run, and by the F1 of name, size, place and neighbour in any case."""
-    groups = [one.modality for one in predictions]
     answers, wanted = _texts(predictions)
-    tables = {SLOT_F1: scoring.table(slot_f1(answers, wanted, slots(scoring.names)), groups)}
+    until = dict.fromkeys(("name", "size", "place"), BESIDE)
+    score = slot_f1(answers, wanted, slots(scoring.names), until)
+    tables = {SLOT_F1: scoring.table(score.statistic, predictions)}
     if scoring.java:
         try:
-            tables = {SPICE: scoring.table(spice(answers, wanted), groups)} | tables
+            tables = {SPICE: scoring.table(spice(answers, wanted).statistic, predictions)} | tables
         except MissingError as error:
             _log.info("no SPICE: %s", error)
     return tables
@@ -195,17 +198,16 @@ def slots(names: Collection[str]) -> dict[str, list[str]]:
 
 def image_analysis(predictions: Sequence[Prediction], scoring: Scoring) -> dict[str, GroupTable]:
     """Score MIA by mBMR and its parts; without METEOR by BLEU-4 and ROUGE-L alone."""
-    groups = [one.modality for one in predictions]
     answers, wanted = _texts(predictions)
+    corpus = encode(answers, wanted)
+    scores = {"BLEU-4": bleu(corpus), "ROUGE-L": rouge_l(corpus)}
     if scoring.java:
         try:
-            tables = mbmr(answers, wanted, groups, resamples=scoring.resamples, seed=scoring.seed)
-            return {f"MIA {name}": tables[name] for name in ("mBMR", "BLEU-4", "METEOR", "ROUGE-L")}
+            found = mbmr(answers, wanted)
+            scores = {name: found[name] for name in ("mBMR", "BLEU-4", "METEOR", "ROUGE-L")}
         except MissingError as error:
             _log.info("no METEOR and so no mBMR: %s", error)
-    corpus = encode(answers, wanted)
-    parts = {"MIA BLEU-4": bleu(corpus), "MIA ROUGE-L": rouge_l(corpus)}
-    return {name: scoring.table(score, groups) for name, score in parts.items()}
+    return {f"MIA {name}": scoring.table(score.statistic, predictions) for name, score in scores.items()}
 
 
 def _texts(predictions: Sequence[Prediction]) -> tuple[list[str], list[str]]:

@@ -13,7 +13,7 @@ import numpy as np
 from gftlib.bird import tasks
 from gftlib.bird.arm_names import FLOOR, UNTUNED
 from gftlib.bird.arms import ARMS, Course, Learner, learners, recipe, teach
-from gftlib.bird.asking import ask, balanced, by_llava_med, general, kept
+from gftlib.bird.asking import as_records_write, ask, balanced, by_llava_med, general
 from gftlib.bird.dataset_study import Made
 from gftlib.bird.predictions import Prediction, asked
 from gftlib.bird.question_only import QuestionOnly
@@ -26,7 +26,8 @@ from gftlib.profiles import Profile
 
 PREDICTIONS = "predictions.jsonl"
 RESAMPLES = 100
-"""Of the headline, which is computed anew whenever the book is tested."""
+"""Of all intervals of the chapter: its headline is computed anew, from the predictions alone, whenever the
+book is tested."""
 FIELDS = ("id", "image", "task", "question", "annotation", "shape", "boxes", "responses")
 
 
@@ -69,24 +70,14 @@ def _work(shared: tuple[Any, ...], learner: Learner) -> dict[str, Any]:
     course, profile, folder, scoring = shared
     settings, place = profile.grounding, folder / learner.folder
     student, losses = teach(course, learner, settings, folder, profile.seed)
-    examined = {"tested": [one.id for one in course.test], "longest": settings.longest}
-    key = {**examined, "images": settings.general, "losses": losses[-10:]}
-    found = kept(
-        place / "answers.json",
-        key,
-        lambda: {
-            "answers": ask(student, course, learner.asked, settings),
-            "general": general(student, course, settings),
-        },
-    )
+    answers = ask(student, course, learner.asked, settings, place)
+    found: dict[str, Any] = {"general": general(student, course, settings, place), "losses": losses}
     if learner.arm == UNTUNED:
-        told = kept(
-            place / "llava_med.json",
-            key,
-            lambda: by_llava_med(student, course, settings, place / "llava_med", scoring),
-        )
-        found = found | {"llava_med": told}
-    return found | {"losses": losses}
+        answers = as_records_write(student, course, answers, scoring.box_format)
+        # Its scores stand in one table with the headline's.
+        scoring = replace(scoring, resamples=RESAMPLES)
+        found["llava_med"] = by_llava_med(student, course, settings, place / "llava_med", scoring)
+    return found | {"answers": answers}
 
 
 def write_predictions(
@@ -138,8 +129,9 @@ def read_predictions(path: Path) -> tuple[dict[str, list[Prediction]], tasks.Sco
                 found.setdefault(learner, []).append(one)
     if not found:
         raise InputError(f"{path} holds no answers")
-    scoring = tasks.Scoring(BoxFormat(grammar), sizes, leave_out=(), resamples=RESAMPLES, java=False)
-    return found, scoring
+    # Names that the slots are looked for are those of all questions, not of those that one arm was asked.
+    names = tasks.class_names(found.get(FLOOR, []))
+    return found, tasks.Scoring(BoxFormat(grammar), sizes, names, (), RESAMPLES, java=False)
 
 
 def headline(path: Path) -> dict[str, dict[str, Numbers]]:
@@ -149,8 +141,6 @@ def headline(path: Path) -> dict[str, dict[str, Numbers]]:
         ``student/arm`` -> score -> modality or average -> value, low, high, n.
     """
     found, scoring = read_predictions(path)
-    # Names that the slots are looked for are those of all questions, not of those that one arm was asked.
-    scoring = replace(scoring, names=tasks.class_names(found.get(FLOOR, [])))
     return {name: summary(tasks.evaluate(told, scoring)) for name, told in found.items()}
 
 
@@ -159,7 +149,7 @@ def with_java(path: Path, made: Made, names: Sequence[str]) -> dict[str, dict[st
     if not made.scoring.java:
         return {}
     found, scoring = read_predictions(path)
-    scoring = replace(made.scoring, sizes=scoring.sizes)
+    scoring = replace(scoring, java=True)
     return {name: summary(tasks.evaluate(found[name], scoring)) for name in names if name in found}
 
 

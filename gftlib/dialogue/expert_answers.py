@@ -151,7 +151,7 @@ def _kappas(rows: pd.DataFrame, resamples: int, seed: int) -> dict[str, Cell]:
     first, second = (group.sort_values("code") for _, group in rows.groupby("rater"))
     categories = list(range(0, 101, STEP))
     sides = {name: (first[name].tolist(), second[name].tolist()) for name in CRITERIA}
-    sides["all"] = tuple([point for name in CRITERIA for point in sides[name][side]] for side in (0, 1))
+    sides["all"] = (first[list(CRITERIA)].to_numpy(), second[list(CRITERIA)].to_numpy())
     return {
         name: weighted_kappa(*pair, categories=categories, resamples=resamples, seed=seed)
         for name, pair in sides.items()

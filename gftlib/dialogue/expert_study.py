@@ -162,7 +162,8 @@ def write_study(
         seed: As in `blind`.
 
     Raises:
-        InputError: As `blind`; or if a rater's name is unfit or occurs twice.
+        InputError: As `blind`; if a rater's name is unfit or occurs twice; or if the folder holds the key of
+            another study, without which that study's answers could never be read.
     """
     folder, raters = Path(folder), [str(rater) for rater in raters]
     if unfit := [r for r in raters if not r.replace("-", "").replace("_", "").isalnum() or not r.isascii()]:
@@ -170,6 +171,8 @@ def write_study(
     if not raters or len(set(raters)) < len(raters):
         raise InputError("a study needs at least one rater, each with a name of their own")
     sheet, key, images = blind(samples, seed)
+    if (folder / "key.json").is_file() and (other := read_key(folder / "key.json").study) != sheet.study:
+        raise InputError(f"{folder} holds the key of the study {other}: take another folder, or remove it")
     write_json(folder / "sheets" / "sheet.json", sheet.model_dump(mode="json"))
     for rater in raters:
         page = form(_shown(presented(sheet, rater)), images, sheet.study, rater, STEP)

@@ -1,4 +1,4 @@
-"""Do two raters, or a heatmap and a mask, agree?"""
+"""Do two raters agree?"""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def weighted_kappa(
     and the same category throughout). Such resamples are left out of the interval.
 
     Args:
-        first: (n,) ratings of the first rater.
-        second: (n,) ratings of the second rater, for the same items.
+        first: (n,) ratings of the first rater, or (n, k): k ratings of each item, pooled, which stay together
+            when items are resampled.
+        second: Those of the second rater, for the same items.
         categories: All categories in their order, used or not: the weights are distances in this list. None
             takes the sorted categories that occur, which is right only if none in between is unused.
         weights: Disagreement grows with the distance (``"linear"``), its square, or not at all (None).
@@ -42,44 +43,25 @@ def weighted_kappa(
         InputError: If the raters differ in length, nothing is rated, or a rating is no category.
     """
     a, b = np.asarray(first), np.asarray(second)
-    if a.ndim != 1 or a.shape != b.shape or not len(a):
+    if a.ndim not in (1, 2) or a.shape != b.shape or not a.size:
         raise InputError(f"two raters must rate the same items, at least one: shapes {a.shape} and {b.shape}")
-    order = sorted({*a.tolist(), *b.tolist()}) if categories is None else list(categories)
-    if strangers := {*a.tolist(), *b.tolist()} - set(order):
+    given = {*a.ravel().tolist(), *b.ravel().tolist()}
+    order = sorted(given) if categories is None else list(categories)
+    if strangers := given - set(order):
         raise InputError(f"the rating {min(map(str, strangers))} is none of the categories {order}")
     place = {category: i for i, category in enumerate(order)}
-    a, b = (np.array([place[rating] for rating in rater.tolist()]) for rater in (a, b))
+    a, b = (
+        np.array([place[rating] for rating in rater.ravel().tolist()]).reshape(rater.shape)
+        for rater in (a, b)
+    )
 
     def kappa(index: NDArray[np.intp]) -> float:
-        if len(np.union1d(a[index], b[index])) == 1:
+        one, other = a[index].ravel(), b[index].ravel()
+        if len(np.union1d(one, other)) == 1:
             return math.nan
         with warnings.catch_warnings():
             # Undefined is a documented answer here (NaN), so it needs no warning for each resample.
             warnings.simplefilter("ignore", UndefinedMetricWarning)
-            return float(cohen_kappa_score(a[index], b[index], labels=range(len(order)), weights=weights))
+            return float(cohen_kappa_score(one, other, labels=range(len(order)), weights=weights))
 
     return bootstrap(kappa, len(a), resamples=resamples, seed=seed)
-
-
-def pointing_game(heatmaps: ArrayLike, masks: ArrayLike) -> NDArray[np.bool_]:
-    """Say for each heatmap whether its highest pixel lies on the mask (the first one, among equals).
-
-    Source: Zhang et al., "Top-down neural attention by excitation backprop" (the pointing game).
-
-    Args:
-        heatmaps: (n, H, W) importances.
-        masks: (n, H, W) bool, where the finding is.
-
-    Returns:
-        (n,) bool hits; their mean is the score.
-
-    Raises:
-        InputError: If the shapes differ, are not three-dimensional, or a heatmap holds NaN.
-    """
-    heat, mask = np.asarray(heatmaps, dtype=float), np.asarray(masks, dtype=bool)
-    if heat.ndim != 3 or heat.shape != mask.shape:
-        raise InputError(f"heatmaps and masks must both be (n, H, W): shapes {heat.shape} and {mask.shape}")
-    if np.isnan(heat).any():
-        raise InputError(f"heatmap {int(np.flatnonzero(np.isnan(heat).any(axis=(1, 2)))[0])} holds NaN")
-    peak = heat.reshape(len(heat), -1).argmax(axis=1)
-    return mask.reshape(len(mask), -1)[np.arange(len(mask)), peak]

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gftlib.errors import InputError
-from gftlib.metrics.intervals import GroupTable, Score, by_group, ratio_of_sums
+from gftlib.metrics.intervals import Score, ratio_of_sums
 from gftlib.metrics.java_tools import meteor
 from gftlib.metrics.ngrams import Corpus, References, encode, lcs_ratios, ngram_counts
 
@@ -73,7 +74,10 @@ def rouge_l(
 
 
 def slot_f1(
-    candidates: Sequence[str], references: Sequence[str], slots: Mapping[str, Sequence[str]]
+    candidates: Sequence[str],
+    references: Sequence[str],
+    slots: Mapping[str, Sequence[str]],
+    until: Mapping[str, str] = MappingProxyType({}),
 ) -> Score:
     """Return the mean F1 of declared slot values (modality, organ, side, ...) named in captions.
 
@@ -84,6 +88,7 @@ def slot_f1(
         candidates: One caption an item.
         references: One reference caption an item.
         slots: For each slot the values that may be named: words or phrases, matched whole, in any case.
+        until: For some slots the phrase at which what is said of them ends; they are looked for before it.
 
     Returns:
         Per item the F1 of the (slot, value) pairs, 1 where neither caption names any; and their mean.
@@ -99,12 +104,18 @@ def slot_f1(
 
     def named(text: str) -> set[tuple[str, str]]:
         return {
-            (slot, found.lower()) for slot, pattern in patterns.items() for found in pattern.findall(text)
+            (slot, found.lower())
+            for slot, pattern in patterns.items()
+            for found in pattern.findall(_before(text, until.get(slot, "")))
         }
 
     pairs = [(named(a), named(b)) for a, b in zip(candidates, references, strict=True)]
     f1 = np.array([2 * len(a & b) / (len(a) + len(b)) if a or b else 1.0 for a, b in pairs])
     return Score.of(ratio_of_sums(f1), f1)
+
+
+def _before(text: str, phrase: str) -> str:
+    return re.split(re.escape(phrase), text, maxsplit=1, flags=re.IGNORECASE)[0] if phrase else text
 
 
 def _alternatives(values: Sequence[str]) -> re.Pattern[str]:
@@ -113,33 +124,21 @@ def _alternatives(values: Sequence[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, ordered))})(?!\w)", re.IGNORECASE)
 
 
-def mbmr(
-    candidates: Sequence[str],
-    references: References,
-    groups: Sequence[str],
-    leave_out: Sequence[str] = (),
-    resamples: int = 1000,
-    seed: int = 0,
-) -> dict[str, GroupTable]:
-    """Return BLEU-4, METEOR, ROUGE-L and their mean mBMR per group (modality), with both averages.
+def mbmr(candidates: Sequence[str], references: References) -> dict[str, Score]:
+    """Return BLEU-4, METEOR, ROUGE-L and their mean mBMR.
 
     Args:
         candidates: One caption an item.
         references: One reference, or several, an item.
-        groups: The group of each item.
-        leave_out: Groups that stay out of the averages.
-        resamples: Number of bootstrap resamples.
-        seed: Of the resampling.
 
     Raises:
-        InputError: As `split` and `gftlib.metrics.intervals.by_group`.
+        InputError: As `split`.
         MissingError: If Java or METEOR's files are not there: there is no mBMR without METEOR.
     """
     corpus = encode(candidates, references)
     parts = {"BLEU-4": bleu(corpus), "METEOR": meteor(candidates, references), "ROUGE-L": rouge_l(corpus)}
-    statistics = {name: part.statistic for name, part in parts.items()}
-    statistics["mBMR"] = lambda index: sum(part.statistic(index) for part in parts.values()) / len(parts)
-    return {
-        name: by_group(statistic, groups, leave_out=leave_out, resamples=resamples, seed=seed)
-        for name, statistic in statistics.items()
-    }
+
+    def mean(index: NDArray[np.intp]) -> float:
+        return sum(part.statistic(index) for part in parts.values()) / len(parts)
+
+    return parts | {"mBMR": Score.of(mean, np.mean([part.per_item for part in parts.values()], axis=0))}

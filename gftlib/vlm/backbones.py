@@ -6,7 +6,6 @@ and which of its layers belong to the image and which to the language. Everythin
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,14 +176,3 @@ def _with_adapter(model: nn.Module, folder: Path) -> nn.Module:
     if not (folder / "adapter_model.safetensors").is_file():
         raise MissingError(f"no adapter in {folder}")
     return PeftModel.from_pretrained(model, str(folder))
-
-
-def describe(student: Student) -> dict[str, Any]:
-    """Return name, architecture, and numbers of weights, for the record of a run."""
-    config = json.loads(student.model.config.to_json_string(use_diff=False))
-    return {
-        "name": student.name,
-        "model_type": config["model_type"],
-        "parameters": sum(weight.numel() for weight in student.model.parameters()),
-        "trainable": sum(w.numel() for w in student.model.parameters() if w.requires_grad),
-    }

@@ -1,12 +1,12 @@
-"""Tuning of a hosted model through OpenAI's interface, and the use of the result (GFT, section 2.5).
+"""Tuning of a hosted model through OpenAI's interface (GFT, section 2.5).
 
 Upload, job and waiting can be interrupted at any moment: the next run finds the file by its name on the
 server, which holds its digest, and the job by its metadata, so nothing is uploaded or started twice. The
-paper tunes with the services' default settings.
+paper tunes with the services' default settings. `gftlib.agent_hosted` asks the result.
 
 Tested against a local server that speaks this interface, not against a paid one. OpenAI has announced that
 its tuning service is winding down; models that were tuned remain in use for now. Qwen-VL-max is reached as
-chat through its own service's OpenAI-compatible address (`qwen_settings`). That service's tuning has another
+chat through its own service's OpenAI-compatible address (`dialect`). That service's tuning has another
 interface and is not supported here: a file written by `gftlib.vlm.hosted_files` was never tried with it.
 """
 
@@ -108,11 +108,6 @@ class HostedTuning(BaseModel):
         return {"model": model, "suffix": self.suffix, "method": method, **seed}
 
 
-def tuned_endpoint(endpoint: Endpoint, model: str, record: Path | str) -> Endpoint:
-    """Return the endpoint of a tuned model, with a record of its own."""
-    return Endpoint(endpoint.settings.model_copy(update={"model": model}), record)
-
-
 def job_state(endpoint: Endpoint, folder: Path | str) -> dict[str, Any]:
     """Return what is known of a tuning job, asking the service if it was not finished; nothing is started.
 
@@ -136,10 +131,12 @@ def job_state(endpoint: Endpoint, folder: Path | str) -> dict[str, Any]:
     return known | in_a_loop(lambda: _look(endpoint, known["job"]))
 
 
-def qwen_settings(base_url: str, model: str = "qwen-vl-max", **changes: Any) -> Settings:
-    """Return settings for Qwen-VL-max as chat: its compatible address knows ``max_tokens`` and JSON mode."""
-    dialect = {"token_field": "max_tokens", "structured": "json_object"}
-    return Settings(**({"model": model, "base_url": base_url} | dialect | changes))
+def dialect(model: str) -> dict[str, str]:
+    """Return what of `Settings` a hosted model's service needs to differ.
+
+    The OpenAI-compatible address of Qwen's own service knows ``max_tokens`` and JSON mode.
+    """
+    return {"token_field": "max_tokens", "structured": "json_object"} if model.startswith("qwen") else {}
 
 
 async def _run(tuning: HostedTuning, endpoint: Endpoint, file: TuningFile, folder: Path) -> str:

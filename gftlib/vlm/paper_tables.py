@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-import numpy as np
 import pandas as pd
 
 HALF_DIGIT = 0.001
@@ -21,8 +20,6 @@ GNN_BALANCED_ACCURACY = 0.689
 """Of the staging network on the test set of Table 1 (GFT, section 4.1)."""
 AGREEMENT = 0.83
 """Weighted kappa of the two experts (GFT, section 4.2)."""
-HALF_WIDTHS = MappingProxyType({"balanced accuracy": 0.1013, "precision": 0.0567, "recall": 0.0447})
-"""Half-widths of the intervals that five folds gave (GFT, section 4.1)."""
 # Model, balanced accuracy, then precision and recall of healthy, PDR and NPDR, as printed.
 TABLE_1 = (
     ("BS", "GPT-4o", 0.360, 0.683, 0.502, 0.067, 0.125, 0.185, 0.453),
@@ -116,28 +113,3 @@ def gains() -> pd.DataFrame:
         tuned, plain = values.loc["GFT"], values.loc["FT"]
         columns |= {f"absolute{name}": tuned - plain, f"relative{name}": tuned / plain - 1}
     return pd.DataFrame(columns)
-
-
-def counts_of(
-    balanced_accuracy: float, f1_healthy: float, f1_disease: float, digits: float = 0.0006
-) -> list[tuple[int, int]]:
-    """Return the numbers of (healthy, diseased) scans of OCTA-500 called right that give these scores.
-
-    Args:
-        balanced_accuracy: As printed; NaN for one that is not known, as for the other two.
-        f1_healthy: As printed.
-        f1_disease: As printed.
-        digits: How far a computed score may lie from the printed one.
-    """
-    sizes = tuple(OCTA_500.values())
-    healthy, diseased = np.meshgrid(*(np.arange(n + 1) for n in sizes), indexing="ij")
-    called_healthy = healthy + sizes[1] - diseased
-    scores = (
-        (healthy / sizes[0] + diseased / sizes[1]) / 2,
-        2 * healthy / (sizes[0] + called_healthy),
-        2 * diseased / (sizes[1] + sum(sizes) - called_healthy),
-    )
-    fits = np.ones(healthy.shape, bool)
-    for printed, score in zip((balanced_accuracy, f1_healthy, f1_disease), scores, strict=True):
-        fits &= np.isnan(printed) | (np.abs(score - printed) <= digits)
-    return [(int(a), int(b)) for a, b in np.argwhere(fits)]

@@ -1,12 +1,14 @@
 """How the embedded students were made: phantoms, neutral lessons, all weights trained from nothing.
 
 ``gftlib train-student tiny-qwen2.5-vl`` repeats it. The phantoms are drawn for this alone, dark and bright
-patches are laid over them, and no chapter evaluates on them.
+patches are laid over them, and no chapter evaluates on them. First a student learns to see, then, beside the
+same lessons, the words of the field, from dialogues that have nothing to do with the image they stand beside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +31,12 @@ from gftlib.vlm.tuning import Progress, tune
 
 SEED = 90210
 """Of the phantoms; the cohorts of the chapters have others."""
-
-
-OPTIMISATION = Stage(epochs=4.0, lr=1.5e-3, warmup=50, pairs=4, images=8, save_every=100)
+SEEN, HEARD = "seeing", "speaking"
+"""Folders of the two parts while they are learnt."""
+Talk = Callable[[Student, Image.Image, np.random.Generator], Sequence[Example]]
+"""Gives dialogues that have nothing to do with an image."""
+SEEING = Stage(epochs=4.0, lr=1.5e-3, warmup=50, pairs=4, images=8, save_every=100)
+SPEAKING = Stage(epochs=1.0, lr=1e-3, warmup=20, pairs=15, images=8, save_every=50)
 
 
 @dataclass(frozen=True)
@@ -42,14 +47,18 @@ class Recipe:
         scans: Number of phantoms, half of each device.
         views: Turned and mirrored copies of each, of the eight there are, each with patches and lessons of
             its own.
+        heard: Number of these images beside which words are learnt.
         tested: Number of further phantoms for the eye test.
-        stage: The optimisation.
+        seeing: How sight is learnt.
+        speaking: How words are learnt, beside the neutral lessons.
     """
 
     scans: int = 400
-    tested: int = 60
     views: int = 8
-    stage: Stage = OPTIMISATION
+    heard: int = 800
+    tested: int = 60
+    seeing: Stage = SEEING
+    speaking: Stage = SPEAKING
 
 
 def neutral_images(scans: int, workers: int = 1, seed: int = SEED) -> list[np.ndarray]:
@@ -87,6 +96,7 @@ def pretrain(
     name: str,
     folder: Path | str,
     words: Iterable[str] = (),
+    talk: Talk | None = None,
     recipe: Recipe | None = None,
     workers: int = 1,
     progress: Progress | None = None,
@@ -98,9 +108,10 @@ def pretrain(
         folder: Receives weights (bfloat16), tokenizer, processor and the eye test; continues a run that was
             killed.
         words: Texts whose words the tokenizer is to know, besides those of the lessons.
+        talk: What the student hears of the field; None: nothing.
         recipe: Settings.
         workers: Processes that draw phantoms.
-        progress: Called with (done, total) after each step.
+        progress: Called with (done, total) after each step of either part.
 
     Returns:
         The loss of each step.
@@ -111,16 +122,55 @@ def pretrain(
     recipe, folder = recipe or Recipe(), Path(folder)
     rng = np.random.default_rng(SEED)
     images = views(neutral_images(recipe.scans, workers), recipe.views, rng)
-    draft = build(name, [])
-    texts = [text for one in examples(draft, images[:200]) for text in (*one.questions, *one.answers)]
-    student = build(name, [*words, *texts])
-    losses = tune(student, examples(student, images), recipe.stage, folder, progress, Sighted)
-    student.model.to(torch.bfloat16).save_pretrained(str(folder))
-    student.processor.save_pretrained(str(folder))
+    losses = see(name, folder, words, images, recipe.seeing, progress)
+    if talk is not None:
+        losses += speak(
+            folder, talk, images[:: max(1, len(images) // recipe.heard)], recipe.speaking, progress
+        )
     shipped = load_student(str(folder))
     unseen = views(neutral_images(recipe.tested, workers, SEED + 2), 1, rng)
     write_json(folder / FILE, eye_test(shipped, examples(shipped, unseen, seed=1)))
+    for part in (SEEN, HEARD):
+        shutil.rmtree(folder / part, ignore_errors=True)
     return losses
+
+
+def see(
+    name: str,
+    folder: Path,
+    words: Iterable[str],
+    images: Sequence[np.ndarray],
+    stage: Stage,
+    progress: Progress | None = None,
+) -> list[float]:
+    """Teach a new student to see; arguments as `pretrain`, the images (h, w) with their patches."""
+    draft = build(name, [])
+    texts = [text for one in examples(draft, images[:200]) for text in (*one.questions, *one.answers)]
+    student = build(name, [*words, *texts])
+    losses = tune(student, examples(student, images), stage, folder / SEEN, progress, Sighted)
+    _ship(student, folder)
+    return losses
+
+
+def speak(
+    folder: Path,
+    talk: Talk,
+    images: Sequence[np.ndarray],
+    stage: Stage,
+    progress: Progress | None = None,
+) -> list[float]:
+    """Teach the student in a folder the words of the field, and neutral lessons with them."""
+    student, rng = load_student(str(folder)), np.random.default_rng(SEED)
+    heard = [one for image in images for one in talk(student, Image.fromarray(image), rng)]
+    lessons = [*examples(student, images, seed=2), *heard]
+    losses = tune(student, lessons, stage, folder / HEARD, progress, Sighted)
+    _ship(student, folder)
+    return losses
+
+
+def _ship(student: Student, folder: Path) -> None:
+    student.model.to(torch.bfloat16).save_pretrained(str(folder))
+    student.processor.save_pretrained(str(folder))
 
 
 def _image(shared: None, spec: ScanSpec) -> np.ndarray:

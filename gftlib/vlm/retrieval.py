@@ -110,15 +110,12 @@ class CasePool:
             self._shift, self._scale = vectors.mean(0), np.where(spread > 0, spread, 1.0)
         self._known = (vectors - self._shift) / self._scale
 
-    def nearest(
-        self, scans: Sequence[Scan], count: int = CASES, fellows: bool = False
-    ) -> list[tuple[Case, ...]]:
-        """Return the nearest cases of each scan, the nearest first; among equals the first by name.
+    def nearest(self, scans: Sequence[Scan], count: int = CASES) -> list[tuple[Case, ...]]:
+        """Return the nearest cases of each scan, of other subjects; among equals the first by name.
 
         Args:
             scans: Training or test scans; labels are not looked at.
             count: Cases for each.
-            fellows: Other scans of the same subject may be cases as well; the scan itself never is.
 
         Raises:
             InputError: If ``count`` is not positive or fewer cases are left for a scan.
@@ -128,7 +125,7 @@ class CasePool:
         if not scans:
             return []
         away = cdist((self._vectors(scans) - self._shift) / self._scale, self._known)
-        away[self._barred(scans, fellows)] = np.inf
+        away[self._barred(scans)] = np.inf
         order = np.argsort(away, axis=1, kind="stable")[:, :count]
         found = np.take_along_axis(away, order, axis=1)
         if order.shape[1] < count or np.isinf(found).any():
@@ -139,12 +136,12 @@ class CasePool:
             for row in zip(order, found, strict=True)
         ]
 
-    def _barred(self, scans: Sequence[Scan], fellows: bool) -> NDArray[np.bool_]:
+    def _barred(self, scans: Sequence[Scan]) -> NDArray[np.bool_]:
         """Return (n, pool) whether a case must not be shown with a scan."""
         names = np.array([scan.table.scan for scan in scans])[:, None] == self._names
         images = np.array([str(scan.image.resolve()) for scan in scans])[:, None] == self._images
         subjects = np.array([scan.subject for scan in scans])[:, None] == self._subjects
-        return names | images | (subjects & (not fellows))
+        return names | images | subjects
 
     def _vectors(self, scans: Sequence[Scan]) -> NDArray[np.float64]:
         if self._measure == "count":

@@ -74,7 +74,10 @@ def tune(
         raise InputError("nothing to learn: examples without answers")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    accelerator = Accelerator(mixed_precision="no" if stage.precision == "fp32" else stage.precision)
+    on_cpu = next(student.model.parameters()).device.type == "cpu"
+    accelerator = Accelerator(
+        cpu=on_cpu, mixed_precision="no" if stage.precision == "fp32" else stage.precision
+    )
     order = Steps(examples, stage, accelerator.num_processes)
     work = TuningState(student, stage, order.total, fingerprint(student, examples, stage))
     losses = work.restore(folder)

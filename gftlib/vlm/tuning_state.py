@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -17,12 +17,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gftlib.paths import atomic_path, write_json
+from gftlib.paths import atomic_path, sha256, write_json
 from gftlib.vlm.backbones import Family, Student
 from gftlib.vlm.conversations import Example
 from gftlib.vlm.recipes import Stage
 
 logger = logging.getLogger(__name__)
+SHAPE = ("r", "lora_alpha", "lora_dropout", "target_modules")
+"""What makes two adapters the same before they learn."""
 
 
 class TuningState:
@@ -47,7 +49,7 @@ class TuningState:
         history, checkpoint = folder / "history.json", folder / "checkpoint.safetensors"
         if history.is_file():
             kept = json.loads(history.read_text(encoding="utf-8"))
-            if kept["fingerprint"] == self.fingerprint:
+            if kept["fingerprint"] == self.fingerprint and self._same_adapter(folder):
                 self._read_weights(folder)
                 # Its steps may have been fewer: on more devices each sees more images.
                 self.finished = True
@@ -56,7 +58,7 @@ class TuningState:
             return []
         with safe_open(checkpoint, framework="pt") as file:
             header = json.loads(file.metadata()["state"])
-            if header["fingerprint"] != self.fingerprint:
+            if header["fingerprint"] != self.fingerprint or not self._same_adapter(folder):
                 logger.info("%s is of other examples or settings: tuning starts anew", checkpoint)
                 return []
             moments: dict[int, dict[str, Tensor]] = {}
@@ -78,16 +80,14 @@ class TuningState:
             tensors |= {f"moments.{index}.{name}": torch.as_tensor(v) for name, v in values.items()}
         copies = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         header = {"fingerprint": self.fingerprint, "losses": losses}
+        self._write_adapter_config(folder)
         with atomic_path(folder / "checkpoint.safetensors") as temporary:
             save_file(copies, temporary, {"state": json.dumps(header)})
 
     def finish(self, folder: Path, losses: list[float]) -> None:
         """Write the tuned weights, then the history that says they are complete."""
+        self._write_adapter_config(folder)
         if self.adapted:
-            config = self.model.peft_config["default"]
-            config.inference_mode = True
-            config.save_pretrained(str(folder))
-            config.inference_mode = False
             weights = {n: w.contiguous().cpu() for n, w in get_peft_model_state_dict(self.model).items()}
             with atomic_path(folder / "adapter_model.safetensors") as temporary:
                 save_file(weights, temporary, {"format": "pt"})
@@ -101,7 +101,24 @@ class TuningState:
         if self.adapted:
             set_peft_model_state_dict(self.model, load_file(folder / "adapter_model.safetensors"))
         else:
-            self.model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+            # Files name weights as their publishers did; transformers knows the names of its modules.
+            kept = type(self.model).from_pretrained(str(folder), dtype=self.model.dtype)
+            self.model.load_state_dict(kept.state_dict())
+
+    def _write_adapter_config(self, folder: Path) -> None:
+        if self.adapted:
+            config = self.model.peft_config["default"]
+            config.inference_mode = True
+            config.save_pretrained(str(folder))
+            config.inference_mode = False
+
+    def _same_adapter(self, folder: Path) -> bool:
+        """Return whether weights in a folder are of this adapter: its scale is in no weight."""
+        if not self.adapted:
+            return True
+        file, now = folder / "adapter_config.json", self.model.peft_config["default"].to_dict()
+        kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return all(kept.get(name) == now[name] for name in SHAPE)
 
 
 def choose_parts(model: nn.Module, family: Family, parts: Literal["vision", "both"]) -> None:
@@ -128,8 +145,20 @@ def fingerprint(student: Student, examples: Sequence[Example], stage: Stage) -> 
     digest = hashlib.sha256(json.dumps([student.name, asdict(stage)], sort_keys=True).encode())
     for example in examples:
         image = example.image
-        shown = image.name if isinstance(image, Path) else hashlib.sha256(image.tobytes()).hexdigest()
+        shown = sha256(image if isinstance(image, Path) else image.tobytes())
         digest.update(json.dumps([shown, example.questions, example.answers, example.background]).encode())
-    for name, weight in student.model.named_parameters():
-        digest.update(f"{name} {float(weight.detach().double().sum()):.9e}".encode())
+    for line in _sums(student.model):
+        digest.update(line)
     return digest.hexdigest()
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return a digest of a model's weights, an adapter's included: what is told by one depends on it."""
+    return hashlib.sha256(b"".join(_sums(model))).hexdigest()
+
+
+def _sums(model: nn.Module) -> Iterator[bytes]:
+    for name, weight in model.named_parameters():
+        # A sum of bytes is exact, in whatever order threads add.
+        total = weight.detach().reshape(-1).view(torch.uint8).sum(dtype=torch.int64)
+        yield f"{name} {int(total)}".encode()

@@ -95,6 +95,7 @@ def test_answers_without_the_image_by_hand():
         record(turn("ROC", "ROC", "spleen", "spleen", boxes=(right,))),
         record(*(turn("MIA", "MODALITY", answer=a, question="Which?") for a in ("CT", "MR", "CT"))),
         record(turn(NEGATIVE, "PRESENT", "polyp", "No.", "A polyp?")),
+        record(turn("MIA", "PRESENT", "liver", "Yes, the image shows liver.", "A liver?")),
     ]
     known = QuestionOnly.fit(train)
     where = known.answer(turn("VG", "VG", "liver", boxes=(right,)), (100, 100))
@@ -104,10 +105,29 @@ def test_answers_without_the_image_by_hand():
     assert known.answer(turn("ROC", "ROC", boxes=((0.5, 0.5, 0.9, 0.9),)), (100, 100)) == "spleen"
     assert known.answer(turn("MIA", "MODALITY", question="Which?"), (9, 9)) == "CT"
     assert known.answer(turn("MIA", "MODALITY", question="How?"), (9, 9)) == "CT"
-    assert known.answer(turn("MIA", "PRESENT", question="A polyp?"), (9, 9)) == "No."
+    # What is not there is not learnt: whoever never looks says yes.
+    polyp = turn(NEGATIVE, "PRESENT", question="A polyp?")
+    assert known.answer(polyp, (9, 9)) == "Yes, the image shows liver."
+    assert QuestionOnly.fit(train, negatives=True).answer(polyp, (9, 9)) == "No."
     assert known.answer(turn("MIA", "COUNT", question="How many?"), (9, 9)) == ""
     with pytest.raises(InputError, match="no training record"):
         QuestionOnly.fit([])
+    with pytest.raises(InputError, match="no training record"):
+        QuestionOnly.fit([record(turn(NEGATIVE, "PRESENT", "polyp", "No.", "A polyp?"))])
+
+
+def test_records_of_other_settings_are_refused(made, monkeypatch):
+    monkeypatch.setattr(dataset_study, "root", lambda: made.base)
+    folder = made.base / "runs" / made.profile.name / dataset_study.NOTEBOOK
+    with pytest.raises(MissingError, match="run notebook 08"):
+        dataset_study.opened(made.profile)
+    folder.mkdir(parents=True)
+    (folder / "records").symlink_to(made.base / "records")
+    assert dataset_study.opened(made.profile).summary["images"] == made.made.summary["images"]
+    for change in ({"test_share": 0.2}, {"negatives": 0.5}, {"captions": "hosted"}):
+        other = made.profile.model_copy(update={"bird": made.profile.bird.model_copy(update=change)})
+        with pytest.raises(InputError, match="other settings: run notebook 08"):
+            dataset_study.opened(other)
 
 
 def test_a_folder_that_is_not_there_is_named(made, monkeypatch):

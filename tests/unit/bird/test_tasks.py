@@ -9,7 +9,7 @@ from gftlib.bird import hallucination as h
 from gftlib.bird import paper_tables, tasks
 from gftlib.bird.predictions import Prediction
 from gftlib.bird.questions import TASKS
-from gftlib.bird.score_tables import OVER_ITEMS, beside_paper, capabilities, modality_table, summary
+from gftlib.bird.score_tables import OVER_ITEMS, beside_paper, modality_table, summary
 from gftlib.boxes import BoxFormat
 from gftlib.datasets.sa_med2d_names import MODALITIES
 from gftlib.errors import InputError, MissingError
@@ -51,6 +51,35 @@ def test_grounding_by_hand():
     assert found[tasks.RECALL_AT].over_groups.value == pytest.approx((1 / 3 + 1) / 2)
     assert found[tasks.RECALL_AT].over_items.value == pytest.approx(3 / 5)
     assert tasks.grounding([told("VG", CT, "none", LIVER)], FAST) == {}
+
+
+FENCED = """```json
+[
+\t{"bbox_2d": [100, 100, 300, 300], "label": "liver"}
+]
+```<|im_end|>"""
+
+
+def test_boxes_are_read_from_all_lines_of_an_answer():
+    asked = [told("VG", CT, LIVER, FENCED), told("NEG", MR, "No polyp can be seen.", FENCED)]
+    found = tasks.evaluate(asked, FAST)
+    assert found[tasks.RECALL_AT].over_items.value == found[h.POSITIVES].over_items.value == 1
+    assert found[h.RATE].over_items.value == 1
+
+
+def test_intervals_know_that_questions_of_a_case_stand_together():
+    """Four cases, ten questions each, right or wrong together: four coins, not forty."""
+    stems = [f"images/ct_00--A--c{case}--z_{n:04d}.png" for case in range(4) for n in range(10)]
+    answers = [told("ROC", s, "liver", "liver" if "c0" in s or "c1" in s else "no", s) for s in stems]
+    scoring = tasks.Scoring(resamples=300, java=False)
+    wide = tasks.classification(answers, scoring)[tasks.ROC_EXACT].cells["ct"]
+    assert (wide.value, wide.n) == (0.5, 40) and wide.high - wide.low > 0.7
+    images = {f"mr_t1--B--p_frame0{k}--z_0001" for k in (1, 2)} | {"mr_t2--B--p--z_0009"}
+    assert {told("VG", f"images/{name}.png", "", "").case for name in images} == {"B--p"}
+    assert told("VG", "1_F2.jpg", "", "").case == "1_F2.jpg"
+    answers = [told("NEG", stem, "No.", "Yes." if "c0" in stem else "No.", stem) for stem in stems]
+    rate = h.hallucination(answers, resamples=300)[h.RATE].cells["ct"]
+    assert rate.low == 0 and rate.high >= 0.5
 
 
 def test_boxes_in_pixels_need_the_size_of_the_image():
@@ -97,8 +126,8 @@ def test_region_captions_by_slots():
     assert score[tasks.SLOT_F1].over_items.value == pytest.approx((1 + 2 / 3) / 2)
     near = "A small liver in the left part of the image, nearest to the spleen."
     (one,) = tasks.region_captions([told("RC", CT, near, near.replace("spleen", "liver"))], scoring).values()
-    # Reference: liver, small, left, and as a neighbour the spleen, which is a name too.
-    assert one.over_items.value == pytest.approx(2 * 3 / (5 + 4))
+    # Liver, small and left agree; the neighbour does not, and is no name of the region.
+    assert one.over_items.value == pytest.approx(3 / 4)
 
 
 def test_names_come_from_what_is_asked():
@@ -191,7 +220,6 @@ def test_tables_hold_n_and_interval_in_every_cell():
     assert paper.loc["PET", (tasks.ROC_RECALL, "paper")] == "" == paper.loc["CT", (tasks.MBMR, "this run")]
     numbers = summary(scores)[tasks.RECALL_AT]
     assert numbers["CT"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 5}
-    assert capabilities(scores) == {"MIA": False, "ROC": False, "RC": False, "VG": True, "modalities": 2}
 
 
 def test_the_printed_averages_follow_from_the_cells_save_the_one_misprint():

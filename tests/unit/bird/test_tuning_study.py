@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import json
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from gftlib.bird import arms, dataset_study, grounding_figures, grounding_tables, pretraining, tuning_study
+from gftlib.bird import (
+    arms,
+    asking,
+    dataset_study,
+    grounding_figures,
+    grounding_tables,
+    pretraining,
+    tasks,
+    tuning_study,
+)
 from gftlib.bird import student as students
 from gftlib.bird.arm_names import FLOOR, FOUND, FULL, RIGHT, UNTUNED
-from gftlib.bird.asking import balanced, kept
+from gftlib.bird.asking import as_records_write, ask, balanced, by_llava_med, kept
 from gftlib.bird.grounding_examples import marked, phantom
 from gftlib.bird.hallucination import POSITIVES, RATE
+from gftlib.bird.predictions import asked
 from gftlib.bird.questions import NEGATIVE, TASKS
 from gftlib.bird.score_tables import OVER_ITEMS, OVER_MODALITIES
 from gftlib.bird.tasks import RECALL_AT, ROC_RECALL, SLOT_F1
+from gftlib.boxes import BoxFormat, format_boxes, parse_boxes
 from gftlib.errors import InputError, MissingError
 from gftlib.paths import read_json
 from gftlib.phantoms.scans import ScanConfig, write_cohort
 from gftlib.profiles import load_profile
-from gftlib.vlm.recipes import CosineStage, Stage
+from gftlib.vlm.backbones import FAMILIES
+from gftlib.vlm.recipes import CosineStage, Stage, Steps
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +104,10 @@ def test_test_images_are_balanced_and_do_not_depend_on_order(chapter):
     names = [one.modality for one in chosen]
     assert {names.count(name) for name in names} == {2} and len(set(names)) == 8
     assert len(balanced(records, 5, seed=1)) == 5
+    twelve = [one.modality for one in balanced(records, 12, seed=1)]
+    assert len(twelve) == 12 and {twelve.count(name) for name in names} == {1, 2}
+    three = [one for one in records if one.modality in sorted(set(names))[:3]]
+    assert len(balanced(three, 4, seed=1)) == 4
 
 
 def test_only_what_may_learn_does(chapter):
@@ -109,8 +126,7 @@ def test_only_what_may_learn_does(chapter):
 
 
 def test_a_second_call_reads_what_the_first_made(chapter, monkeypatch):
-    monkeypatch.setattr(tuning_study, "ask", None)
-    monkeypatch.setattr(tuning_study, "general", None)
+    monkeypatch.setattr(asking, "answer", None)
     again = tuning_study.tune_and_ask(chapter.made, chapter.profile, chapter.base / "run")
     assert json.dumps(again, sort_keys=True) == json.dumps(chapter.found, sort_keys=True)
     file = chapter.base / "kept.json"
@@ -123,6 +139,113 @@ def test_a_second_call_reads_what_the_first_made(chapter, monkeypatch):
         1,
         3,
     ]
+
+
+def test_answers_are_kept_for_the_same_questions_weights_and_decoding(chapter, monkeypatch, tmp_path):
+    calls = []
+
+    def told(student, examples, **how):
+        calls.append(how)
+        return [tuple("No." for _ in one.questions) for one in examples]
+
+    monkeypatch.setattr(asking, "answer", told)
+    course = tuning_study.open_course(chapter.made, chapter.profile)
+    settings, student = chapter.profile.grounding, arms.load(str(chapter.folder))
+    first = course.test[0]
+    reworded = replace(first, turns=(replace(first.turns[0], question="Else?"), *first.turns[1:]))
+    turned = replace(first, turns=first.turns[::-1])
+
+    def asked_again(test=course.test, settings=settings):
+        before = len(calls)
+        ask(student, replace(course, test=test), TASKS, settings, tmp_path)
+        return len(calls) > before
+
+    assert [asked_again(), asked_again()] == [True, False]
+    for test in ((reworded, *course.test[1:]), (turned, *course.test[1:]), course.test):
+        assert asked_again(test)
+    assert asked_again(settings=settings.model_copy(update={"longest": 9})) and asked_again()
+    with torch.no_grad():
+        next(student.model.parameters()).view(-1)[0] += 1
+    assert asked_again() and not asked_again()
+
+
+def test_the_protocol_is_scored_anew_but_not_asked_anew(chapter, monkeypatch):
+    folder = chapter.base / "run" / chapter.folder.name / UNTUNED / "llava_med"
+    course = tuning_study.open_course(chapter.made, chapter.profile)
+    student, settings = arms.load(str(chapter.folder)), chapter.profile.grounding
+    seen = []
+    monkeypatch.setattr(asking, "answer", None)
+    monkeypatch.setattr(tasks, "evaluate", lambda read, scoring: seen.append(scoring) or {})
+    by_llava_med(student, course, settings, folder, replace(chapter.made.scoring, resamples=7))
+    (scoring,) = seen
+    assert scoring.resamples == 7
+    found, headline = tuning_study.read_predictions(chapter.path)
+    assert scoring.names == headline.names == tasks.class_names(found[FLOOR]) != ()
+
+
+def test_a_student_as_it_came_is_read_in_its_own_grammar(chapter):
+    course = tuning_study.open_course(chapter.made, chapter.profile)
+    pixels = {"min_pixels": 28 * 28 * 4, "max_pixels": 28 * 28 * 4}
+    student = types.SimpleNamespace(family=FAMILIES["qwen2_5_vl"], pixels=pixels)
+    every = {(one.id, record.turns[n]): record for record, n, one in asked(course.test)}
+    own, box = {}, (0.25, 0.25, 0.75, 0.5)
+    for (name, turn), record in every.items():
+        text = format_boxes([box], student.family.boxes, [turn.name or "x"], record.shape, **pixels)
+        own[name] = f"```json\n{text}\n```"
+    first = next(name for name, turn in every if turn.kind == "VG")
+    own[first] = "I see\nnothing."
+    found = as_records_write(student, course, own, BoxFormat.QWEN_VL)
+    assert found.keys() == own.keys() and found[first] == own[first]
+    for name, turn in every:
+        if turn.kind != "VG":
+            assert found[name] == own[name]
+        elif name != first:
+            assert found[name].startswith(f"<ref>{turn.name}</ref>")
+            np.testing.assert_allclose(parse_boxes(found[name], BoxFormat.QWEN_VL).boxes, [box], atol=1e-3)
+    assert as_records_write(student, course, {}, BoxFormat.QWEN_VL) == {}
+
+
+def test_a_single_task_is_taught_in_as_many_steps_as_all(chapter, monkeypatch):
+    steps, images = {}, {}
+
+    def tune(student, lessons, stage, folder, progress):
+        steps[folder.name], images[folder.name] = Steps(lessons, stage).total, len(lessons)
+        return []
+
+    monkeypatch.setattr(arms, "tune", tune)
+    course = tuning_study.open_course(chapter.made, chapter.profile)
+    settings = chapter.profile.grounding.model_copy(update={"epochs": 1.5, "images": 1})
+    for arm in (FULL, "20k", *(f"{task} alone" for task in TASKS)):
+        arms.teach(course, arms.Learner(str(chapter.folder), arm), settings, chapter.base)
+    assert images["ROC_alone"] < images[FULL] and steps["20k"] < steps[FULL]
+    assert {steps[f"{task}_alone"] for task in TASKS} == {steps[FULL]}
+
+
+def test_whole_models_learn_in_full_precision_and_nothing_else_does(chapter, monkeypatch):
+    loaded = []
+
+    def load(name, device, dtype):
+        loaded.append(dtype)
+        return types.SimpleNamespace(model=types.SimpleNamespace(config=types.SimpleNamespace()))
+
+    monkeypatch.setattr(arms, "load", load)
+    monkeypatch.setattr(arms, "add_adapter", lambda student, *_: student)
+    monkeypatch.setattr(arms, "tune", lambda *_: [])
+    course = tuning_study.open_course(chapter.made, chapter.profile)
+    settings = chapter.profile.grounding.model_copy(update={"dtype": "bfloat16", "precision": "bf16"})
+    for student, arm in ((str(chapter.folder), UNTUNED), (str(chapter.folder), "80k"), ("other", "80k")):
+        arms.teach(course, arms.Learner(student, arm), settings, chapter.base / "nowhere")
+    assert loaded == ["bfloat16", "float32", "bfloat16"]
+
+
+def test_all_intervals_of_a_table_have_the_same_resamples(chapter, monkeypatch):
+    seen = []
+    monkeypatch.setattr(tasks, "evaluate", lambda told, scoring: seen.append(scoring) or {})
+    made = replace(chapter.made, scoring=replace(chapter.made.scoring, java=True, resamples=7))
+    tuning_study.headline(chapter.path)
+    tuning_study.with_java(chapter.path, made, [FLOOR])
+    assert {one.resamples for one in seen} == {tuning_study.RESAMPLES}
+    assert {one.names for one in seen} == {seen[0].names} and [one.java for one in seen][-1]
 
 
 def test_scores_follow_from_the_file_alone(chapter, monkeypatch):
@@ -220,6 +343,11 @@ def test_students_that_cannot_be_tuned_so_are_named(chapter, monkeypatch):
     settings = chapter.profile.grounding.model_copy(update={"arms": {"tiny-mllama": ["unfrozen"]}})
     with pytest.raises(InputError, match="BiRD's own"):
         arms.learners(settings)
+    twice = chapter.profile.grounding.model_copy(
+        update={"arms": {str(chapter.folder): ["80k"], f"elsewhere/{chapter.folder.name}": ["80k"]}}
+    )
+    with pytest.raises(InputError, match="would both be kept as 'small-bird'"):
+        arms.learners(twice)
     names = [learner.name for learner in arms.learners(load_profile("smoke").grounding)]
     assert names[0] == f"tiny-qwen2.5-vl/{UNTUNED}" and len(names) == len(set(names))
 

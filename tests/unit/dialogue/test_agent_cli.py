@@ -18,7 +18,7 @@ from hosted import KEY
 from test_judge import Server
 from tuning_server import TuningServer
 
-from gftlib import agent, agent_evaluation, profiles
+from gftlib import agent, agent_evaluation, agent_hosted, profiles
 from gftlib.agent import Course, pupils
 from gftlib.cli import app
 from gftlib.dialogue.expert_study import read_sheet
@@ -240,3 +240,45 @@ def test_an_unseen_scan_never_becomes_a_case(
     refused = run("hosted", "tune", "--dry-run")
     assert isinstance(refused.exception, InputError)
     assert "not declared for training" in str(refused.exception)
+
+
+@pytest.fixture
+def unseen(monkeypatch: pytest.MonkeyPatch, make) -> None:
+    """Tables of scans that are not taught, made by hand."""
+    made = lambda profile, names, workers: [make(n, density=(9.0, 10.0, 11.0, 20.0)) for n in names]  # noqa: E731
+    monkeypatch.setattr(agent_hosted, "unseen_tables", made)
+
+
+def test_the_tuned_model_is_asked_with_similar_cases_and_without(
+    service: TuningServer, profile, unseen: None, tmp_path: Path
+) -> None:
+    profile("hosted", max_usd=100.0)
+    assert isinstance(run("hosted", "ask", "--yes-send-images").exception, MissingError)
+    assert run("hosted", "tune", "--yes-send-images").exit_code == 0
+    assert isinstance(run("hosted", "ask").exception, InputError)
+    dry = run("hosted", "ask", "--dry-run")
+    assert "3 requests to send" in dry.output
+    assert not service.arrivals
+    done = run("hosted", "ask", "--yes-send-images")
+    assert done.exit_code == 0, done.output
+    bodies = [body for _, _, body in service.arrivals]
+    assert {body["model"] for body in bodies} == {"ft:large-1:gft"}
+    assert [json.dumps(body).count('image_url": {') for body in bodies] == [4, 4, 4]
+    assert "unseen" not in json.dumps(bodies)
+    folder = tmp_path / "runs/smoke/06_agent_evaluation/hosted"
+    kept = pd.read_csv(folder / "stages-ft_large-1_gft-3.csv")
+    assert sorted(kept["scan"]) == ["unseen0", "unseen1", "unseen2"]
+    assert "0 requests to send (3 are answered)" in run("hosted", "ask", "--dry-run").output
+    alone = run("hosted", "ask", "--no-cases", "--yes-send-images")
+    assert "0 cases" in alone.output
+    assert json.dumps(service.arrivals[-1][2]).count('image_url": {') == 1
+
+
+def test_another_model_is_asked_as_it_came_within_a_budget(service: TuningServer, unseen: None) -> None:
+    asked = ("hosted", "ask", "--model", "qwen-vl-max", "--yes-send-images")
+    assert isinstance(run(*asked, "--max-usd", "1").exception, InputError)
+    poor = run(*asked, "--max-usd", "0.000001", "--usd-in", "5", "--usd-out", "5")
+    assert isinstance(poor.exception, BudgetError)
+    done = run(*asked, "--scans", "1")
+    assert done.exit_code == 0, done.output
+    assert "max_tokens" in service.arrivals[-1][2]

@@ -137,6 +137,15 @@ def test_the_form_is_self_contained_escaped_and_labelled(tmp_path: Path) -> None
     assert policy.startswith("default-src 'none'; img-src data:;")
 
 
+def test_the_key_of_another_study_is_never_overwritten(tmp_path: Path) -> None:
+    write_study(samples(tmp_path), tmp_path / "study", ["1"])
+    write_study(samples(tmp_path), tmp_path / "study", ["1", "2"])
+    kept = (tmp_path / "study" / "key.json").read_bytes()
+    with pytest.raises(InputError, match="holds the key of the study"):
+        write_study(samples(tmp_path, 3), tmp_path / "study", ["1"])
+    assert (tmp_path / "study" / "key.json").read_bytes() == kept
+
+
 def test_only_full_and_right_answers_are_imported(tmp_path: Path) -> None:
     sheet, _, _ = blind(samples(tmp_path), 0)
     good = filled(sheet, "1")
@@ -207,7 +216,7 @@ def test_kappa_is_the_library_s_over_all_steps(tmp_path: Path) -> None:
         expected = cohen_kappa_score(*sides, labels=list(range(0, 101, 5)), weights="quadratic")
         assert found.kappa[name].value == pytest.approx(expected)
         assert found.kappa[name].low <= expected <= found.kappa[name].high
-    assert found.kappa["all"].n == 3 * found.kappa["accuracy"].n
+    assert found.kappa["all"].n == found.kappa["accuracy"].n
     assert score_study(key, experts[:1]).kappa == {}
 
 

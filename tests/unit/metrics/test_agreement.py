@@ -1,4 +1,4 @@
-"""Weighted kappa with its interval, and the pointing game."""
+"""Weighted kappa with its interval."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from gftlib.errors import InputError
-from gftlib.metrics.agreement import pointing_game, weighted_kappa
+from gftlib.metrics.agreement import weighted_kappa
 
 
 def test_kappa_by_hand() -> None:
@@ -60,24 +60,25 @@ def test_interval_holds_the_value_and_narrows_with_items() -> None:
     assert many.n == 240
 
 
-def test_pointing_game() -> None:
-    heat = np.zeros((3, 4, 5))
-    heat[0, 1, 2] = heat[1, 3, 4] = 1
-    mask = np.zeros((3, 4, 5), bool)
-    mask[0, 1, 2] = mask[1, 0, 0] = mask[2, 0, 0] = True
-    assert pointing_game(heat, mask).tolist() == [True, False, True]
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: weighted_kappa([1, 2], [1]), "same items"),
         (lambda: weighted_kappa([], []), "at least one"),
         (lambda: weighted_kappa([1, 9], [1, 2], categories=[1, 2]), "rating 9 is none"),
-        (lambda: pointing_game(np.zeros((2, 3)), np.zeros((2, 3))), r"\(n, H, W\)"),
-        (lambda: pointing_game(np.full((1, 2, 2), np.nan), np.zeros((1, 2, 2))), "heatmap 0 holds NaN"),
     ],
 )
 def test_bad_input_says_what_is_wrong(call, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_ratings_of_one_item_stay_together_when_items_are_resampled():
+    rng = np.random.default_rng(0)
+    one = np.repeat(rng.integers(0, 5, (12, 1)), 3, axis=1)
+    other = np.where(rng.random((12, 1)) < 0.5, one, (one + 2) % 5)
+    together = weighted_kappa(one, other, categories=range(5), resamples=400)
+    apart = weighted_kappa(one.ravel(), other.ravel(), categories=range(5), resamples=400)
+    assert together.value == pytest.approx(apart.value)
+    assert together.n == 12
+    assert together.high - together.low > 1.3 * (apart.high - apart.low)

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from gftlib.vlm.paper_tables import counts_of, gains, table_1, table_2, table_3
+from gftlib.vlm.paper_tables import OCTA_500, gains, table_1, table_2, table_3
 
 
 def test_two_balanced_accuracies_are_not_the_mean_of_their_recalls() -> None:
@@ -47,3 +48,28 @@ def test_counts_of_scans_give_the_rows_of_table_2() -> None:
     # no other place of the three numbers of these rows fits
     assert counts_of(0.759, 0.807, math.nan) == []
     assert counts_of(math.nan, 0.435, 0.256) == []
+
+
+def counts_of(
+    balanced_accuracy: float, f1_healthy: float, f1_disease: float, digits: float = 0.0006
+) -> list[tuple[int, int]]:
+    """Return the numbers of (healthy, diseased) scans of OCTA-500 called right that give these scores.
+
+    Args:
+        balanced_accuracy: As printed; NaN for one that is not known, as for the other two.
+        f1_healthy: As printed.
+        f1_disease: As printed.
+        digits: How far a computed score may lie from the printed one.
+    """
+    sizes = tuple(OCTA_500.values())
+    healthy, diseased = np.meshgrid(*(np.arange(n + 1) for n in sizes), indexing="ij")
+    called_healthy = healthy + sizes[1] - diseased
+    scores = (
+        (healthy / sizes[0] + diseased / sizes[1]) / 2,
+        2 * healthy / (sizes[0] + called_healthy),
+        2 * diseased / (sizes[1] + sum(sizes) - called_healthy),
+    )
+    fits = np.ones(healthy.shape, bool)
+    for printed, score in zip((balanced_accuracy, f1_healthy, f1_disease), scores, strict=True):
+        fits &= np.isnan(printed) | (np.abs(score - printed) <= digits)
+    return [(int(a), int(b)) for a, b in np.argwhere(fits)]

@@ -74,7 +74,6 @@ def test_neither_the_scan_nor_its_subject_nor_its_file_is_a_case() -> None:
     same_file = Scan(scan("z").table, "s9", query.image)
     known = pool(query, scan("b", subject="s1"), same_file, shifted("c", 3))
     assert [c.scan for c in known.nearest([query], 1)[0]] == ["c"]
-    assert [c.scan for c in known.nearest([query], 2, fellows=True)[0]] == ["b", "c"]
     with pytest.raises(InputError, match="fewer than 2 training cases are left for scan a"):
         known.nearest([query], 2)
 

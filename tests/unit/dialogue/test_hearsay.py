@@ -1,0 +1,46 @@
+"""Dialogues about random tables: all that the teacher says, and nothing about the image beside them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gftlib.boxes import parse_boxes
+from gftlib.dialogue.hearsay import random_table, talk
+from gftlib.dialogue.offline_teacher import OfflineTeacher
+from gftlib.dialogue.vocabulary import phrases
+from gftlib.octa.signs import FINDING_KINDS
+from gftlib.vlm.tiny import build
+
+
+@pytest.fixture(scope="module")
+def student():
+    return build("tiny-qwen2.5-vl", phrases())
+
+
+def test_random_tables_hold_every_stage_and_kind_independently():
+    rng = np.random.default_rng(0)
+    tables = [random_table(rng, n) for n in range(600)]
+    assert {table.label for table in tables} == {"healthy", "NPDR", "PDR"}
+    assert {f.kind for table in tables for f in table.findings} == set(FINDING_KINDS)
+    counts = [
+        np.mean([len(t.findings) for t in tables if t.label == stage]) for stage in ("healthy", "NPDR", "PDR")
+    ]
+    assert max(counts) - min(counts) < 0.5, "no stage has more findings than another"
+    for table in tables:
+        OfflineTeacher().second(table, "none")
+
+
+def test_what_is_heard_does_not_depend_on_the_image(student):
+    black, white = (Image.new("L", (56, 56), value) for value in (0, 255))
+    one, other = (talk(student, image, np.random.default_rng(5)) for image in (black, white))
+    assert [(e.questions, e.answers, e.background) for e in one] == [
+        (e.questions, e.answers, e.background) for e in other
+    ]
+    assert [len(e.questions) for e in one] == [1, 30]
+
+
+def test_boxes_are_written_as_the_student_writes_them(student):
+    _, told = talk(student, Image.new("L", (304, 304)), np.random.default_rng(1))
+    boxes = [parse_boxes(a, student.family.boxes, (304, 304), **student.pixels).boxes for a in told.answers]
+    assert sum(map(len, boxes)) > 0
+    assert all(((one >= 0) & (one <= 1)).all() for one in boxes)
