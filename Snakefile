@@ -10,6 +10,8 @@ from gftlib.sources import notebook_sources, source_files
 PROFILE = config.get("profile", "smoke")
 if PROFILE not in PROFILES:
     raise ValueError(f"unknown profile {PROFILE!r}; known: {', '.join(PROFILES)}")
+# Notebooks side by side, which share the cores: much of one is spent where a second worker is of no use.
+AT_ONCE = int(config.get("at_once", 1))
 RUNS = f"runs/{PROFILE}"
 LOGS = f"logs/{PROFILE}"
 # The records a notebook waits for, besides its own sources.
@@ -103,7 +105,7 @@ rule notebook:
         nb=f"{LOGS}/{{name}}.ipynb",
         txt=f"{LOGS}/{{name}}.log",
     retries: 1
-    threads: workflow.cores
+    threads: max(1, workflow.cores // AT_ONCE)
     resources:
         gpu=lambda wildcards: gpus(load_profile(PROFILE), wildcards.name),
     message:
