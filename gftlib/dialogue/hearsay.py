@@ -2,19 +2,18 @@
 
 A published model has read about retinas before it is tuned; one that starts from nothing has not, and would
 spend its tuning on learning to speak. So embedded students also learn what the offline teacher says of random
-tables, beside images that have nothing to do with them: wordings and their order, and nothing of what they
-look like or which of them go together.
+tables, and stages named in a word, beside a blank page: wordings and their order, and nothing of what they
+look like or which of them go together. The page is blank because a student that hears random words about an
+image learns that images do not matter.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from gftlib.boxes import QUADRANTS
-from gftlib.dialogue.lessons import SIZE
+from gftlib.dialogue.lessons import SIZE, labels_alone
 from gftlib.dialogue.offline_teacher import OfflineTeacher
 from gftlib.dialogue.prompts import student_system
 from gftlib.dialogue.records import spoken
@@ -29,6 +28,8 @@ from gftlib.vlm.conversations import Example
 MOST = 6
 """Findings of a random table."""
 FAZ_FEATURES = ("area", "eccentricity", "solidity")
+BLANK = 128
+"""Grey value of the page."""
 SPREAD = 2.0
 """Standard deviation of random z-scores, so that all words occur."""
 
@@ -55,26 +56,28 @@ def random_table(rng: np.random.Generator, number: int = 0) -> ScanTable:
     )
 
 
-def talk(student: Student, image: Image.Image, rng: np.random.Generator) -> list[Example]:
-    """Return a diagnosis and thirty pairs, each of a random table, as if they were about an image."""
-    return [hearsay(student, image, rng, stage) for stage in (1, 2)]
-
-
-def hearsay(student: Student, image: Path | Image.Image, rng: np.random.Generator, stage: int = 2) -> Example:
-    """Return what the offline teacher says of a random table, as if it were about an image.
+def talk(student: Student, size: tuple[int, int], rng: np.random.Generator) -> list[Example]:
+    """Return a diagnosis, thirty pairs and a stage in a word, each of a random table, beside a blank page.
 
     Args:
         student: Whose way of writing boxes is used.
-        image: Any image.
+        size: (width, height) of the page.
         rng: Source of chance.
-        stage: 1, the diagnosis explained, or 2, thirty pairs.
     """
+    page = Image.new("RGB", size, (BLANK,) * 3)
+    explained, described = (_hearsay(student, page, rng, stage) for stage in (1, 2))
+    named = labels_alone({"page": STAGES[int(rng.integers(3))]}, {"page": page}, rng)
+    return [explained, described, *named]
+
+
+def _hearsay(student: Student, page: Image.Image, rng: np.random.Generator, stage: int) -> Example:
+    """Return what the offline teacher says of a random table: the diagnosis explained, or thirty pairs."""
     table = random_table(rng, int(rng.integers(2**31)))
     teacher = OfflineTeacher(seed=int(rng.integers(2**31)))
     dialogue = (teacher.first if stage == 1 else teacher.second)(table, "none")
     told = tuple(spoken(pair, student.family.boxes, SIZE, **student.pixels) for pair in dialogue.pairs)
     asked = tuple(pair.question for pair in dialogue.pairs)
-    return Example(image, asked, told, student_system(stage))
+    return Example(page, asked, told, student_system(stage))
 
 
 def _quadrant(rng: np.random.Generator) -> QuadrantRow:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from PIL import Image
 
 from gftlib.dialogue.prompts import student_system
 from gftlib.dialogue.questions import QUESTIONS
@@ -53,13 +54,13 @@ def examples(
 
 
 def labels_alone(
-    stages: Mapping[str, str], images: Mapping[str, Path], rng: np.random.Generator
+    stages: Mapping[str, str], images: Mapping[str, Path | Image.Image], rng: np.random.Generator
 ) -> list[Example]:
     """Return what FT learns: the questions of stage 1, answered by the label.
 
     Args:
         stages: Stage of each scan: healthy, NPDR or PDR.
-        images: Image file of each.
+        images: Image of each, or its file.
         rng: Picks wordings.
     """
     asked = QUESTIONS["stage"]

@@ -2,7 +2,7 @@
 
 ``gftlib train-student tiny-qwen2.5-vl`` repeats it. The phantoms are drawn for this alone, dark and bright
 patches are laid over them, and no chapter evaluates on them. First a student learns to see, then, beside the
-same lessons, the words of the field, from dialogues that have nothing to do with the image they stand beside.
+same lessons, the words of the field, from dialogues beside a blank page.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ SEED = 90210
 """Of the phantoms; the cohorts of the chapters have others."""
 SEEN, HEARD = "seeing", "speaking"
 """Folders of the two parts while they are learnt."""
-Talk = Callable[[Student, Image.Image, np.random.Generator], Sequence[Example]]
-"""Gives dialogues that have nothing to do with an image."""
+Talk = Callable[[Student, tuple[int, int], np.random.Generator], Sequence[Example]]
+"""Gives dialogues beside a blank page of a width and height."""
 SEEING = Stage(epochs=4.0, lr=1.5e-3, warmup=50, pairs=4, images=8, save_every=100)
 SPEAKING = Stage(epochs=1.0, lr=1e-3, warmup=20, pairs=15, images=8, save_every=50)
 
@@ -47,7 +47,7 @@ class Recipe:
         scans: Number of phantoms, half of each device.
         views: Turned and mirrored copies of each, of the eight there are, each with patches and lessons of
             its own.
-        heard: Number of these images beside which words are learnt.
+        heard: Number of these images, and of calls for dialogues, in the part in which words are learnt.
         tested: Number of further phantoms for the eye test.
         seeing: How sight is learnt.
         speaking: How words are learnt, beside the neutral lessons.
@@ -161,7 +161,7 @@ def speak(
 ) -> list[float]:
     """Teach the student in a folder the words of the field, and neutral lessons with them."""
     student, rng = load_student(str(folder)), np.random.default_rng(SEED)
-    heard = [one for image in images for one in talk(student, Image.fromarray(image), rng)]
+    heard = [one for image in images for one in talk(student, image.shape[::-1], rng)]
     lessons = [*examples(student, images, seed=2), *heard]
     losses = tune(student, lessons, stage, folder / HEARD, progress, Sighted)
     _ship(student, folder)

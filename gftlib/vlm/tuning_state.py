@@ -80,13 +80,15 @@ class TuningState:
             tensors |= {f"moments.{index}.{name}": torch.as_tensor(v) for name, v in values.items()}
         copies = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         header = {"fingerprint": self.fingerprint, "losses": losses}
-        self._write_adapter_config(folder)
+        # In this order: a kill in between never leaves another adapter's weights beside this one's shape.
+        (folder / "history.json").unlink(missing_ok=True)
         with atomic_path(folder / "checkpoint.safetensors") as temporary:
             save_file(copies, temporary, {"state": json.dumps(header)})
+        self._write_adapter_config(folder)
 
     def finish(self, folder: Path, losses: list[float]) -> None:
         """Write the tuned weights, then the history that says they are complete."""
-        self._write_adapter_config(folder)
+        self.save(folder, losses)
         if self.adapted:
             weights = {n: w.contiguous().cpu() for n, w in get_peft_model_state_dict(self.model).items()}
             with atomic_path(folder / "adapter_model.safetensors") as temporary:
@@ -95,7 +97,7 @@ class TuningState:
             self.model.save_pretrained(str(folder))
         record = {"fingerprint": self.fingerprint, "stage": asdict(self.stage), "losses": losses}
         write_json(folder / "history.json", record)
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        (folder / "checkpoint.safetensors").unlink()
 
     def _read_weights(self, folder: Path) -> None:
         if self.adapted:

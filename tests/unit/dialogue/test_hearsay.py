@@ -1,8 +1,7 @@
-"""Dialogues about random tables: all that the teacher says, and nothing about the image beside them."""
+"""Dialogues about random tables: all that the teacher says, beside a blank page."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from gftlib.boxes import parse_boxes
 from gftlib.dialogue.hearsay import random_table, talk
@@ -30,17 +29,22 @@ def test_random_tables_hold_every_stage_and_kind_independently():
         OfflineTeacher().second(table, "none")
 
 
-def test_what_is_heard_does_not_depend_on_the_image(student):
-    black, white = (Image.new("L", (56, 56), value) for value in (0, 255))
-    one, other = (talk(student, image, np.random.default_rng(5)) for image in (black, white))
-    assert [(e.questions, e.answers, e.background) for e in one] == [
-        (e.questions, e.answers, e.background) for e in other
-    ]
-    assert [len(e.questions) for e in one] == [1, 30]
+def test_dialogues_stand_beside_a_blank_page(student):
+    heard = talk(student, (60, 56), np.random.default_rng(5))
+    assert [len(e.questions) for e in heard] == [1, 30, 1]
+    for example in heard:
+        assert example.image.size == (60, 56)
+        assert all(low == high for low, high in example.image.getextrema())
+
+
+def test_a_stage_is_also_named_in_a_word(student):
+    rng = np.random.default_rng(6)
+    words = {talk(student, (56, 56), rng)[-1].answers for _ in range(30)}
+    assert words == {("healthy.",), ("NPDR.",), ("PDR.",)}
 
 
 def test_boxes_are_written_as_the_student_writes_them(student):
-    _, told = talk(student, Image.new("L", (304, 304)), np.random.default_rng(1))
+    _, told, _ = talk(student, (304, 304), np.random.default_rng(1))
     boxes = [parse_boxes(a, student.family.boxes, (304, 304), **student.pixels).boxes for a in told.answers]
     assert sum(map(len, boxes)) > 0
     assert all(((one >= 0) & (one <= 1)).all() for one in boxes)

@@ -145,6 +145,25 @@ def test_an_adapter_of_another_scale_is_tuned_anew(student, examples, tmp_path):
     assert made == [4, 8]
 
 
+def test_a_kill_after_a_change_of_scale_leaves_nothing_of_the_former_adapter(student, examples, tmp_path):
+    stage = Stage(epochs=4, images=2, save_every=1)
+    tune(add_adapter(fresh(student), Adapter(4, 4, 0.0)), examples, stage, tmp_path)
+
+    def kill(done, total):
+        if done == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        tune(add_adapter(fresh(student), Adapter(4, 8, 0.0)), examples, stage, tmp_path, kill)
+    made = []
+    resumed = add_adapter(fresh(student), Adapter(4, 8, 0.0))
+    losses = tune(resumed, examples, stage, tmp_path, lambda done, total: made.append(done))
+    alone = tune(add_adapter(fresh(student), Adapter(4, 8, 0.0)), examples, stage, tmp_path / "alone")
+    assert made
+    assert made[0] == 2
+    assert losses == pytest.approx(alone, rel=1e-6)
+
+
 def test_whole_weights_that_were_tuned_are_read_again(student, examples, tmp_path):
     stage = Stage(epochs=1, images=2, lr=1e-2)
     tuned = fresh(student)
