@@ -7,7 +7,7 @@ from the dialogues alone (GFT, sections 2.5 and 3).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from gftlib.dialogue.examination import (
     score_told,
     staging_paper,
 )
-from gftlib.dialogue.lessons import Arm, examples, labels_alone, shuffled
+from gftlib.dialogue.lessons import Arm, balanced, examples, labels_alone, shuffled
 from gftlib.dialogue.records import Dialogue, read_dialogues
 from gftlib.dialogue.scoring import COLUMNS
 from gftlib.errors import MissingError
@@ -160,11 +160,15 @@ def teach(
     student = add_adapter(student, Adapter(settings.rank, settings.alpha, settings.dropout), pupil.seed)
     place = folder / pupil.folder
     first, second = stages(settings, pupil.seed)
-    lessons = [examples(part, course.images, student) for part in _dialogues(course, pupil)]
+    dialogues = _dialogues(course, pupil, settings.balanced)
+    lessons = [examples(part, course.images, student) for part in dialogues]
     if pupil.arm == "FT":
         total = sum(Steps(part, stage).total for part, stage in zip(lessons, (first, second), strict=True))
-        taught = {dialogue.id: course.stages[dialogue.id] for dialogue in course.first}
-        alone = labels_alone(taught, course.images, np.random.default_rng(pupil.seed))
+        alone = labels_alone(
+            [(dialogue.id, course.stages[dialogue.id]) for dialogue in dialogues[0]],
+            course.images,
+            np.random.default_rng(pupil.seed),
+        )
         whole = replace(second, epochs=total / Steps(alone, second).per_epoch)
         tune(student, alone, whole, place / "labels", progress)
         return student
@@ -298,13 +302,12 @@ def answers(
     return found
 
 
-def _dialogues(course: Course, pupil: Pupil) -> Sequence[Sequence[Dialogue]]:
-    if pupil.arm != "GFT-shuffled":
-        return course.first, course.second
-    return [
-        shuffled(part, course.stages, np.random.default_rng(pupil.seed))
-        for part in (course.first, course.second)
-    ]
+def _dialogues(course: Course, pupil: Pupil, even: bool) -> list[list[Dialogue]]:
+    """Return what a student learns in each stage of tuning, stages of disease equally often if asked for."""
+    parts = [list(course.first), list(course.second)]
+    if pupil.arm == "GFT-shuffled":
+        parts = [shuffled(part, course.stages, np.random.default_rng(pupil.seed)) for part in parts]
+    return [balanced(part, course.stages) for part in parts] if even else parts
 
 
 def _paper(kind: str, images: Mapping[str, Path]) -> dict[str, Example]:

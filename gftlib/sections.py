@@ -241,6 +241,9 @@ class TuningSettings(Strict):
     first_parts: Literal["vision", "both"] = Field(
         description="what learns in stage 1: the image's layers (the paper), or the language's too (its code)"
     )
+    balanced: bool = Field(
+        description="rare stages as often as the commonest, as staging weighs them; the paper's code: false"
+    )
     pairs: int = Field(ge=1, description="most pairs of an image in one step, for one pass over the image")
     images: int = Field(ge=1, description="images a step and device")
     accumulate: int = Field(ge=1, description="steps whose gradients are averaged")

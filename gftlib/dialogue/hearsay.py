@@ -66,7 +66,7 @@ def talk(student: Student, size: tuple[int, int], rng: np.random.Generator) -> l
     """
     page = Image.new("RGB", size, (BLANK,) * 3)
     explained, described = (_hearsay(student, page, rng, stage) for stage in (1, 2))
-    named = labels_alone({"page": STAGES[int(rng.integers(3))]}, {"page": page}, rng)
+    named = labels_alone([("page", STAGES[int(rng.integers(3))])], {"page": page}, rng)
     return [explained, described, *named]
 
 

@@ -54,20 +54,37 @@ def examples(
 
 
 def labels_alone(
-    stages: Mapping[str, str], images: Mapping[str, Path | Image.Image], rng: np.random.Generator
+    stages: Sequence[tuple[str, str]],
+    images: Mapping[str, Path | Image.Image],
+    rng: np.random.Generator,
 ) -> list[Example]:
     """Return what FT learns: the questions of stage 1, answered by the label.
 
     Args:
-        stages: Stage of each scan: healthy, NPDR or PDR.
+        stages: Scans with the stage of each: healthy, NPDR or PDR.
         images: Image of each, or its file.
         rng: Picks wordings.
     """
     asked = QUESTIONS["stage"]
     return [
         Example(images[name], (asked[int(rng.integers(len(asked)))],), (f"{stage}.",), student_system(1))
-        for name, stage in stages.items()
+        for name, stage in stages
     ]
+
+
+def balanced(dialogues: Sequence[Dialogue], stages: Mapping[str, str]) -> list[Dialogue]:
+    """Repeat the dialogues of rare stages, so that every stage is learnt from equally often.
+
+    Three of four scans of the paper's cohort are healthy; a student that answers as is likeliest calls all of
+    them so until its sight is sure. The graph networks of chapter 2 weigh classes for the same reason.
+
+    Args:
+        dialogues: Of one stage of tuning.
+        stages: Stage of each scan.
+    """
+    groups = [[d for d in dialogues if stages[d.id] == stage] for stage in STAGES]
+    most = max(map(len, groups), default=0)
+    return [group[k % len(group)] for group in groups if group for k in range(most)]
 
 
 def shuffled(

@@ -20,7 +20,7 @@ from gftlib.dialogue.examination import (
     score_told,
     staging_paper,
 )
-from gftlib.dialogue.lessons import examples, labels_alone, shuffled
+from gftlib.dialogue.lessons import balanced, examples, labels_alone, shuffled
 from gftlib.dialogue.questions import QUESTIONS
 from gftlib.dialogue.records import Dialogue, NamedBox, Pair
 from gftlib.dialogue.scoring import FAZ, TrueLesion, ceiling
@@ -146,9 +146,18 @@ def test_shuffling_is_a_derangement_within_each_stage(seed: int) -> None:
     assert [owner[one.pairs] for one in again] == [owner[one.pairs] for one in given]
 
 
+def test_a_balanced_course_has_every_stage_equally_often_and_every_scan() -> None:
+    mine = [dialogue(name) for name in STAGES]
+    even = balanced(mine, STAGES)
+    counts = Counter(STAGES[one.id] for one in even)
+    assert set(counts.values()) == {max(Counter(STAGES.values()).values())}
+    assert {one.id for one in even} == set(STAGES)
+    assert balanced([one for one in mine if STAGES[one.id] == "healthy"], STAGES)
+
+
 def test_labels_alone_hold_no_word_beside_the_label() -> None:
     images = {name: Path(f"{name}.png") for name in STAGES}
-    told = labels_alone(STAGES, images, np.random.default_rng(0))
+    told = labels_alone(list(STAGES.items()), images, np.random.default_rng(0))
     assert [one.answers for one in told] == [(f"{stage}.",) for stage in STAGES.values()]
     assert [one.image for one in told] == list(images.values())
     assert {question for one in told for question in one.questions} <= set(QUESTIONS["stage"])
