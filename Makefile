@@ -6,7 +6,8 @@ PROFILE ?= smoke
 CORES   ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 # TORCH=cpu installs the CPU build of torch (4 GB less) where its index can be reached.
 TORCH   ?=
-SNAKEFLAGS := --cores $(CORES) --config profile=$(PROFILE) at_once=2 --rerun-incomplete --show-failed-logs --quiet host reason
+# One GPU: notebooks that use it take turns.
+SNAKEFLAGS := --cores $(CORES) --resources gpu=1 --config profile=$(PROFILE) at_once=2 --rerun-incomplete --show-failed-logs --quiet host reason
 export PATH := $(abspath $(BIN)):$(PATH)
 # A child process a core: threads inside each would only get in each other's way.
 export OMP_NUM_THREADS ?= 1

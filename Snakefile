@@ -41,8 +41,43 @@ PROSE = sorted(
     for path in Path("book").rglob("*")
     if path.is_file() and "__pycache__" not in path.parts
 )
-# Chapter 10 is made of these alone.
-PUBLISHED = sorted(str(path) for path in Path("book/results").glob("*/*/results.json"))
+# Published runs that a notebook quotes, its own among them; chapter 10 is made of all.
+QUOTED = {
+    "01_graph_construction": ["01_graph_construction"],
+    "02_staging": ["02_staging"],
+    "03_attribution": ["03_attribution"],
+    "04_dialogue": ["04_dialogue"],
+    "05_lora_tuning": ["02_staging", "05_lora_tuning"],
+    "06_agent_evaluation": ["02_staging", "04_dialogue", "06_agent_evaluation"],
+    "07_scale": ["07_scale"],
+    "08_bird_dataset": ["08_bird_dataset"],
+    "09_bird_grounding": ["08_bird_dataset", "09_bird_grounding"],
+    "10_results": list(NOTEBOOKS),
+}
+
+
+def published(name):
+    """Results in the book that a notebook quotes."""
+    folder = Path("book/results")
+    real = (
+        folder.glob("real/*") if name in ("01_graph_construction", "02_staging") else ()
+    )
+    quoted = (
+        path
+        for other in QUOTED[name]
+        for path in folder.glob(f"*/{other}/results.json")
+    )
+    return sorted(str(path) for path in (*real, *quoted) if path.is_file())
+
+
+def weights(name):
+    """Weights in the package that a notebook's networks begin from."""
+    return relative(NOTEBOOKS[name].weights())
+
+
+def workers(name, threads):
+    """Processes of a notebook: on a GPU one, since each would put a network of its own on the card."""
+    return 1 if gpus(load_profile(PROFILE), name) else threads
 
 
 def relative(files):
@@ -95,9 +130,8 @@ rule notebook:
         upstream=lambda wildcards: [
             f"{RUNS}/{path}" for path in UPSTREAM[wildcards.name]
         ],
-        published=lambda wildcards: (
-            PUBLISHED if wildcards.name == "10_results" else []
-        ),
+        published=lambda wildcards: published(wildcards.name),
+        weights=lambda wildcards: weights(wildcards.name),
     output:
         nb=f"{RUNS}/notebooks/{{name}}.ipynb",
         record=f"{RUNS}/{{name}}/record.json",
@@ -108,10 +142,12 @@ rule notebook:
     threads: max(1, workflow.cores // AT_ONCE)
     resources:
         gpu=lambda wildcards: gpus(load_profile(PROFILE), wildcards.name),
+    params:
+        workers=lambda wildcards, threads: workers(wildcards.name, threads),
     message:
         "running notebook {wildcards.name}"
     shell:
-        "papermill {input.nb} {log.nb} -r profile {PROFILE} -p workers {threads} --no-progress-bar --log-output > {log.txt} 2>&1"
+        "papermill {input.nb} {log.nb} -r profile {PROFILE} -p workers {params.workers} --no-progress-bar --log-output > {log.txt} 2>&1"
         " && cp {log.nb} {output.nb}"
 
 
@@ -123,7 +159,6 @@ rule explorer:
         template="gftlib/octa/explorer.html.jinja",
     output:
         f"{RUNS}/explorer/index.html",
-        f"{RUNS}/explorer/scan.jpg",
         f"{RUNS}/explorer/about.html",
     log:
         f"{LOGS}/explorer.log",

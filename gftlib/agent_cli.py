@@ -224,7 +224,8 @@ def _folder(settings: Profile) -> Path:
 
 
 def _told(step: str, cost: Estimate) -> str:
+    price = f"at most {cost.usd:.2f} USD" if cost.usd or not cost.to_ask else "and no price was given"
     return (
         f"{step}: {cost.to_ask} requests to send ({cost.answered} are answered), about {cost.input_tokens} "
-        f"tokens in, at most {cost.output_tokens} out, at most {cost.usd:.2f} USD"
+        f"tokens in, at most {cost.output_tokens} out, {price}"
     )

@@ -23,7 +23,7 @@ from gftlib.endpoint.client import Endpoint
 from gftlib.endpoint.messages import data_url
 from gftlib.metrics.classification import multiclass
 from gftlib.octa.table_rows import STAGES, ScanTable
-from gftlib.paths import read_json
+from gftlib.paths import read_json, root
 from gftlib.profiles import Profile
 from gftlib.results import published
 from gftlib.teaching import Lesson, explain_tables, prepare, true_lesions
@@ -143,7 +143,7 @@ def judge_items(
     course: Course, profile: Profile, answers: Mapping[str, Mapping[str, str]], folder: Path, workers: int = 1
 ) -> tuple[list[Item], Lesson, dict[str, ScanTable]]:
     """Return what `judge` is given, with the lesson and the tables it comes from; arguments as `judge`."""
-    lesson = prepare(profile, folder.parent / "04_dialogue", workers)
+    lesson = prepare(profile, root() / "runs" / profile.name / "04_dialogue", workers)
     names = sampled(course, profile, answers)
     tables = explain_tables(profile, lesson, names, folder / "samples", workers=1)
     return [Item(tables[name], STAGE_QUESTION, answers[name]) for name in names], lesson, tables

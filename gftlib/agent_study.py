@@ -17,7 +17,7 @@ from gftlib.dialogue.display import dialogue_html
 from gftlib.dialogue.examination import STAGE_QUESTION
 from gftlib.dialogue.lessons import examples
 from gftlib.profiles import Profile
-from gftlib.results import published
+from gftlib.results import Published, published
 from gftlib.sections import TuningSettings
 from gftlib.vlm.backbones import load_student
 from gftlib.vlm.paper_tables import table_1
@@ -46,13 +46,14 @@ def students_table(settings: TuningSettings) -> pd.DataFrame:
                 "seeds": seeds,
             }
         )
+        del student  # of which the next may not fit beside it
     return pd.DataFrame(rows)
 
 
 def lesson_html(course: Course, profile: Profile) -> str:
     """Return what a student is taught of one scan, in the words and grammar that it sees, as HTML."""
     name = next(iter(profile.tuning.students))
-    student = load_student(name)
+    student = load_student(name, dtype=profile.tuning.dtype)
     diseased = [d for d in course.first if course.stages[d.id] != "healthy"]
     chosen = (diseased or list(course.first))[0].id
     first, second = (
@@ -93,16 +94,22 @@ def last_losses(settings: TuningSettings, folder: Path) -> dict[str, float]:
     }
 
 
-def larger(scores: Mapping[str, Any], notebook: str = "05_lora_tuning", key: str = "staging") -> Any:
-    """Return the published full-size run's scores if there is one, else this run's."""
-    full = published(notebook)
+def larger(
+    scores: Mapping[str, Any], profile: Profile, notebook: str = "05_lora_tuning", key: str = "staging"
+) -> Any:
+    """Return the published full-size run's scores beside a small run, if there is one; else this run's."""
+    full = _full(profile, notebook)
     return scores if full is None else full.results[key]
 
 
-def about(notebook: str = "05_lora_tuning") -> str:
+def about(profile: Profile, notebook: str = "05_lora_tuning") -> str:
     """Say which run the larger scores are of."""
-    full = published(notebook)
-    return "this run, phantoms" if full is None else full.about
+    full = _full(profile, notebook)
+    return "this run" if full is None else full.about
+
+
+def _full(profile: Profile, notebook: str) -> Published | None:
+    return published(notebook) if profile.name == "smoke" else None
 
 
 def other_methods() -> dict[str, float]:

@@ -37,11 +37,19 @@ def problems(notebook: dict[str, Any]) -> list[str]:
 
 
 def for_readers(notebook: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the cell that papermill injected: the parameters cell and the record tell the same."""
+    """Leave out what tells of the machine and not of the run.
+
+    That is the cell that papermill injected (the parameters cell and the record tell the same), papermill's
+    own notes, and known warnings, which name files of the machine.
+    """
+    notebook.get("metadata", {}).pop("papermill", None)
     for cell in notebook["cells"]:
+        cell["metadata"].pop("papermill", None)
         tags = cell["metadata"].setdefault("tags", [])
         if "injected-parameters" in tags and "remove-cell" not in tags:
             tags.append("remove-cell")
+        if "remove-stderr" in tags:
+            cell["outputs"] = [out for out in cell["outputs"] if out.get("name") != "stderr"]
     return notebook
 
 
@@ -49,11 +57,11 @@ def runs_table(runs: Path) -> str:
     """Return the records of a profile's runs, and of the published ones, as one Markdown table a profile."""
     published = paths.root() / "book" / "results"
     found = sorted(runs.glob("*/record.json")) + sorted(published.glob("*/*/record.json"))
-    by_profile: dict[str, list[Record]] = {}
+    by_profile: dict[str, dict[str, Record]] = {}
     for path in found:
         record = Record.checked(paths.read_json(path), str(path))
-        by_profile.setdefault(record.parameters["profile"], []).append(record)
-    return "\n".join(_runs_of(profile, records) for profile, records in by_profile.items())
+        by_profile.setdefault(record.parameters["profile"], {}).setdefault(record.notebook, record)
+    return "\n".join(_runs_of(profile, list(records.values())) for profile, records in by_profile.items())
 
 
 def _runs_of(profile: str, records: Sequence[Record]) -> str:

@@ -64,7 +64,8 @@ def stats(files: Annotated[list[Path], typer.Argument(help="files of dialogues, 
 
 
 def _told(stage: int, cost: Estimate) -> str:
+    price = f"at most {cost.usd:.2f} USD" if cost.usd or not cost.to_ask else "and no price was given"
     return (
         f"stage {stage}: {cost.to_ask} requests to send ({cost.answered} are answered), {cost.images} images,"
-        f" about {cost.input_tokens} tokens in, at most {cost.output_tokens} out, at most {cost.usd:.2f} USD"
+        f" about {cost.input_tokens} tokens in, at most {cost.output_tokens} out, {price}"
     )

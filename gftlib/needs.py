@@ -27,7 +27,7 @@ TOKENIZER = "emilyalsentzer/Bio_ClinicalBERT"
 MARKS = {
     "derm7pt": ("meta/meta.csv",),
     "padchest-gr": ("master_table.csv", "grounded_reports_*.json"),
-    "sa-med2d": ("SAMed2D_v1.json",),
+    "sa-med2d": (),
     "octa500": (),
 }
 """Files by which the folder of a public set is known; a pattern of one name."""
@@ -109,11 +109,14 @@ def _scans(text: str) -> Iterator[Need]:
     if variable := unset(text):
         yield Need("data", name, GFT, "missing", f"set {variable}: export {variable}=FOLDER")
         return
-    folder = Path(os.path.expandvars(text)).expanduser()
+    where = os.path.expandvars(text)
+    folder = Path(where).expanduser()
     images = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
-    count = sum(path.suffix.lower() in images for path in folder.iterdir()) if folder.is_dir() else 0
+    count = (
+        sum(path.suffix.lower() in images for path in folder.iterdir()) if where and folder.is_dir() else 0
+    )
     if not count:
-        yield Need("data", name, GFT, "missing", f"no scans in {str(folder)!r}: PNG, TIFF or JPEG files")
+        yield Need("data", name, GFT, "missing", f"no scans in {where!r}: PNG, TIFF or JPEG files")
         return
     yield Need("data", name, GFT, "there", f"{count} in {folder}")
     table = folder / "scans.csv"
@@ -230,6 +233,8 @@ def tuned_students(profile: Profile) -> list[tuple[str, tuple[str, ...], int]]:
             found.append((name, ("05", "06"), size))
     if grounding.device.startswith("cuda"):
         for name in grounding.arms:
-            size = 0 if unset(name) else checkpoints.memory(os.path.expandvars(name), grounding.dtype)
+            # One named by a variable is a BiRD, whose weights all learn, in full precision.
+            dtype = "float32" if "$" in name else grounding.dtype
+            size = 0 if unset(name) else checkpoints.memory(os.path.expandvars(name), dtype)
             found.append((name, ("09",), size))
     return found

@@ -24,6 +24,8 @@ class Parameters(Strict):
     sections: ClassVar[tuple[str, ...]]  # of the profile, that the notebook's results depend on
     # Key in results.json, and the function that makes its value from its one file predictions.*.
     headline: ClassVar[tuple[str, str]]
+    # Part of the package whose shipped weights the notebook's networks begin from.
+    begins_from: ClassVar[str] = ""
 
     profile: Literal["smoke", "phantom", "paper"]
     out: str = Field(description="folder of the results; empty: runs/<profile>/<notebook>")
@@ -51,8 +53,20 @@ class Parameters(Strict):
         return load_profile(self.profile)
 
     def folder(self) -> Path:
-        """Return the folder that receives the results."""
-        return Path(self.out) if self.out else paths.root() / "runs" / self.profile / self.notebook
+        """Return the folder that receives the results: of scans of one's own another than the book's runs."""
+        if self.out:
+            return Path(self.out)
+        return paths.root() / "runs" / ("own" if getattr(self, "image", "") else self.profile) / self.notebook
+
+    @classmethod
+    def weights(cls) -> list[Path]:
+        """Return the shipped weights that the notebook's networks begin from."""
+        folder = Path(__file__).parent / cls.begins_from / "weights"
+        return sorted(folder.rglob("*.safetensors")) if cls.begins_from else []
+
+    def upstream(self, notebook: str) -> Path:
+        """Return where another notebook of the same profile leaves its results."""
+        return paths.root() / "runs" / self.profile / notebook
 
 
 class GraphConstruction(Parameters):
@@ -77,6 +91,7 @@ class StagingParameters(Parameters):
     notebook: ClassVar[str] = "02_staging"
     sections: ClassVar[tuple[str, ...]] = ("octa", "graph", "staging")
     headline: ClassVar[tuple[str, str]] = ("balanced_accuracy", "gftlib.octa.staging_study:headline")
+    begins_from: ClassVar[str] = "octa"
 
     workers: int = Field(ge=1, description="processes at work at once")
 
@@ -107,6 +122,7 @@ class TuningParameters(Parameters):
     notebook: ClassVar[str] = "05_lora_tuning"
     sections: ClassVar[tuple[str, ...]] = (*DialogueParameters.sections, "tuning", "agent")
     headline: ClassVar[tuple[str, str]] = ("staging", "gftlib.dialogue.staging_answers:headline")
+    begins_from: ClassVar[str] = "vlm"
 
     workers: int = Field(ge=1, description="processes at work at once, a student each")
 
@@ -117,6 +133,7 @@ class AgentParameters(Parameters):
     notebook: ClassVar[str] = "06_agent_evaluation"
     sections: ClassVar[tuple[str, ...]] = TuningParameters.sections
     headline: ClassVar[tuple[str, str]] = ("explained", "gftlib.dialogue.scoring:ceiling")
+    begins_from: ClassVar[str] = "vlm"
 
     workers: int = Field(ge=1, description="processes at work at once, a student each")
 
@@ -127,6 +144,7 @@ class ScaleParameters(Parameters):
     notebook: ClassVar[str] = "07_scale"
     sections: ClassVar[tuple[str, ...]] = ("skin", "chest", "scale")
     headline: ClassVar[tuple[str, str]] = ("protocol", "gftlib.scale.predictions:summarise")
+    begins_from: ClassVar[str] = "scale"
 
     use_case: Literal["both", "monet", "medclip"] = Field(description="both, or one of them")
     workers: int = Field(ge=1, description="processes at work at once, one a use case")
@@ -148,6 +166,7 @@ class BirdGroundingParameters(Parameters):
     notebook: ClassVar[str] = "09_bird_grounding"
     sections: ClassVar[tuple[str, ...]] = (*BirdDatasetParameters.sections, "grounding")
     headline: ClassVar[tuple[str, str]] = ("scores", "gftlib.bird.tuning_study:headline")
+    begins_from: ClassVar[str] = "vlm"
 
     workers: int = Field(ge=1, description="processes at work at once, a tuning each")
 

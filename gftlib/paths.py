@@ -48,18 +48,16 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it into place on success, remove it on failure."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    # In a folder of its own, so that what a kill leaves is found by nobody who lists files of this kind.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as name:
+        temporary = Path(name, path.name)
+        temporary.touch()
         yield temporary
-        # mkstemp makes the file private; published files follow the umask like any other.
+        # Some writers make files private; these follow the umask like any other.
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path | str, content: Any) -> Path:

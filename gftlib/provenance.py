@@ -41,6 +41,10 @@ PACKAGES = (
     "openai",
 )
 
+MAKERS = ("gftlib", "notebooks", "profiles")
+"""Folders of the checkout whose files make results; what is written about them does not."""
+_RSS_PER_MB = 2**20 if sys.platform == "darwin" else 2**10
+
 
 def settings_hash(parameters: type[Parameters], profile: Profile) -> str:
     """Return a digest of the seed and of those sections of a profile that a notebook reads."""
@@ -49,21 +53,18 @@ def settings_hash(parameters: type[Parameters], profile: Profile) -> str:
 
 
 def git_commit() -> str:
-    """Return the commit of the checkout, with ``+`` if tracked files differ from it, or ``unknown``."""
+    """Return the commit of the checkout, with ``+`` if a file that makes results differs, or ``unknown``."""
+    git = ["git", "-C", str(paths.root())]
     try:
-        command = [
-            "git",
-            "-C",
-            str(paths.root()),
-            "describe",
-            "--always",
-            "--abbrev=12",
-            "--dirty=+",
-            "--exclude=*",
-        ]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        commit = _told([*git, "rev-parse", "--short=12", "HEAD"])
+        changed = _told([*git, "status", "--porcelain", "--untracked-files=no", "--", *MAKERS])
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return commit + "+" * bool(changed)
+
+
+def _told(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def versions() -> dict[str, str]:
@@ -98,23 +99,41 @@ class Run:
         self.folder = parameters.folder()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._inputs: dict[str, str] = {}
+        self._made_by = self._makers()
+        self._commit = git_commit()
+        for file in parameters.weights():
+            self.input(file)
         self._began = datetime.now(UTC)
         self._clock = time.perf_counter()
 
     def input(self, path: Path | str) -> Path:
-        """Note a file that the run reads, by its name and digest; return its path."""
-        path = Path(path)
-        self._inputs[path.name] = paths.sha256(path)
+        """Note a file that the run reads, by its digest; return its path.
+
+        Files of the checkout are noted by their place in it, others by their name.
+        """
+        path, root = Path(path), paths.root()
+        whole = path.resolve()
+        self._inputs[whole.relative_to(root).as_posix() if whole.is_relative_to(root) else path.name] = (
+            paths.sha256(path)
+        )
         return path
+
+    def _makers(self) -> tuple[str, str]:
+        """Return the digests of the code and of the settings as they are now."""
+        notebook = paths.root() / "notebooks" / f"{self.parameters.notebook}.ipynb"
+        return code_hash(notebook), settings_hash(type(self.parameters), self.parameters.settings())
 
     def finish(self, results: dict[str, Any]) -> Record:
         """Write ``results.json`` and then ``record.json`` to the run's folder; return the record for display.
 
+        Code, settings and commit are those of the start; a run during which they changed is marked as made
+        with uncommitted changes.
+
         Args:
             results: What later chapters and the book quote: plain numbers, texts, lists and dicts.
         """
-        notebook = paths.root() / "notebooks" / f"{self.parameters.notebook}.ipynb"
-        profile = self.parameters.settings()
+        code, settings = self._made_by
+        changed = self._made_by != self._makers() and not self._commit.endswith("+")
         results_file = paths.write_json(self.folder / "results.json", results)
         # A user's own folders are nobody's business: of every path only the last part is kept.
         asked = {
@@ -124,13 +143,13 @@ class Run:
         record = Record(
             notebook=self.parameters.notebook,
             parameters=asked,
-            seed=profile.seed,
-            profile_hash=settings_hash(type(self.parameters), profile),
-            code_hash=code_hash(notebook),
-            commit=git_commit(),
+            seed=self.parameters.settings().seed,
+            profile_hash=settings,
+            code_hash=code,
+            commit=self._commit + "+" * changed,
             began=self._began.isoformat(timespec="seconds"),
             seconds=round(time.perf_counter() - self._clock, 1),
-            peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _RSS_PER_MB),
             device=device(),
             versions=versions(),
             inputs=self._inputs,
@@ -163,6 +182,11 @@ class Record(Strict):
         profile = load_profile(self.parameters["profile"])
         now = {"code": code_hash(notebook), "profile": settings_hash(NOTEBOOKS[self.notebook], profile)}
         then = {"code": self.code_hash, "profile": self.profile_hash}
+        for name, digest in self.inputs.items():
+            if "/" in name:
+                file = paths.root() / name
+                now[f"file {name}"] = paths.sha256(file) if file.is_file() else ""
+                then[f"file {name}"] = digest
         return [f"the {what} has changed since" for what in now if now[what] != then[what]]
 
     def _repr_html_(self) -> str:

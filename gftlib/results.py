@@ -7,6 +7,7 @@ page shows it beside its own run, and a test recomputes every summary from its p
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,8 @@ def publish(run: Path, profile: str) -> Path:
         The folder in ``book/results/``.
 
     Raises:
-        InputError: If the run was made from changed files, belongs to another profile, or is too large.
+        InputError: If the run was made from changed files or from no commit, of a scan of one's own or of a
+            part of its chapter, belongs to another profile, or is too large.
         MissingError: If the run has not finished.
     """
     result = load(run)
@@ -86,6 +88,10 @@ def publish(run: Path, profile: str) -> Path:
         )
     if result.record.commit.endswith("+"):
         raise InputError(f"{run} was made with uncommitted changes: commit them and run again")
+    if result.record.commit == "unknown":
+        raise InputError(f"{run} was made outside a git checkout: nothing says from which code")
+    if result.record.parameters.get("image") or result.record.parameters.get("use_case", "both") != "both":
+        raise InputError(f"{run} is not of the whole chapter: run it without `image` and `use_case`")
     files = [run / "record.json", run / "results.json", *sorted(run.glob("predictions*"))]
     if large := [path.name for path in files if path.stat().st_size > MAX_BYTES]:
         raise InputError(
@@ -94,8 +100,13 @@ def publish(run: Path, profile: str) -> Path:
     if len(files) == 2:
         raise MissingError(f"{run} holds no predictions*: a summary alone cannot be checked")
     target = folder_of(result.record.notebook, profile)
-    target.mkdir(parents=True, exist_ok=True)
-    for path in files:
-        with paths.atomic_path(target / path.name) as temporary:
-            shutil.copyfile(path, temporary)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as name:
+        made, former = Path(name, "made"), Path(name, "former")
+        made.mkdir()
+        for path in files:
+            shutil.copyfile(path, made / path.name)
+        if target.exists():
+            target.rename(former)
+        made.rename(target)
     return target

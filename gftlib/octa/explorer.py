@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from gftlib import plots
@@ -28,8 +31,8 @@ from gftlib.paths import atomic_path, read_json, root
 from gftlib.profiles import Profile
 from gftlib.provenance import Record
 
-PAGE, FALLBACK, ABOUT = "index.html", "scan.jpg", "about.html"
-"""The interactive page, what is seen without scripts, and what the book says about both."""
+PAGE, ABOUT = "index.html", "about.html"
+"""The interactive page, and what the book says about it."""
 FRAME = "../_static/explorer/" + PAGE
 """The interactive page as seen from the page of the book that frames it."""
 TOP = 10
@@ -84,7 +87,7 @@ def explored(profile: Profile) -> Explored:
 
 
 def write_explorer(profile: Profile, folder: Path | str) -> Path:
-    """Write the interactive page, what is seen without scripts, and the text about both.
+    """Write the interactive page, with what is seen of it without scripts, and the text about it.
 
     Args:
         profile: Chapters 1 to 3 have been run for it.
@@ -107,17 +110,22 @@ def write_explorer(profile: Profile, folder: Path | str) -> Path:
         one.scan.phantom().lesions if one.scan.spec else (),
         title=f"Explore {one.scan.name}",
         stage=one.predicted,
-        fallback=FALLBACK,
+        fallback=_picture(image, one),
         alt=f"{one.sentence()} Its nodes are coloured by importance; the book's table lists the first {TOP}.",
     )
-    with atomic_path(folder / FALLBACK) as temporary:
-        with plots.style():
-            picture = overlay(image, one.graph, one.attribution)
-        Image.fromarray(picture).save(temporary, format="JPEG", quality=85)
     for name, text in ((ABOUT, about(one, record)), (PAGE, page)):
         with atomic_path(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return folder / PAGE
+
+
+def _picture(image: np.ndarray, one: Explored) -> str:
+    """Return scan and graph as a data URL: a page opened from disk may not show a file beside it."""
+    with plots.style():
+        drawn = Image.fromarray(overlay(image, one.graph, one.attribution))
+    written = io.BytesIO()
+    drawn.save(written, format="JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode("ascii")
 
 
 def about(one: Explored, record: Record) -> str:

@@ -76,7 +76,7 @@ def explorer_page(
         lesions: What was drawn into a phantom.
         title: Of the page.
         stage: The predicted stage, whose logit is attributed.
-        fallback: Name of an image beside the page, seen until the page is drawn, or where no script runs.
+        fallback: Address of an image, seen until the page is drawn, or where no script runs.
         alt: What that image shows.
 
     Raises:
