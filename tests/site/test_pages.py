@@ -77,3 +77,5 @@ def test_launch_buttons_open_the_source(page):
 def test_no_machine_path_is_published():
     for page in PAGES:
         assert str(ROOT) not in (HTML / f"{page}.html").read_text(encoding="utf-8"), page
+    for source in (HTML / "_sources").rglob("*.*"):
+        assert str(ROOT) not in source.read_text(encoding="utf-8"), source

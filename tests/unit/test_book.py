@@ -1,9 +1,12 @@
 import json
+import shutil
 
 import pytest
 
 from gftlib import api_pages, book
 from gftlib.errors import InputError, MissingError
+from gftlib.parameters import GraphConstruction
+from gftlib.provenance import Run
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +95,33 @@ def test_the_table_of_runs_groups_them_by_profile_and_adds_up_their_time(tmp_pat
     table = book.runs_table(tmp_path)
     assert table.startswith("### Profile `smoke`\n\nOn CPU, 2 cores; 2 h 2 min in all.")
     assert "| 01_x | 2026-01-02 | 1 h 1 min | 0.5 GB | `abc` |" in table
+
+
+def test_a_run_that_is_published_too_counts_once(tmp_path, monkeypatch):
+    runs, published = tmp_path / "runs" / "phantom", tmp_path / "book" / "results" / "phantom" / "01_x"
+    out = str(runs / "01_x")
+    record = Run(GraphConstruction(profile="phantom", image="", mask="", workers=1, out=out)).finish({})
+    shutil.copytree(out, published)
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setenv("GFTLIB_ROOT", str(tmp_path))
+    assert book.runs_table(runs).count(f"| {record.notebook} |") == 1
+
+
+def test_readers_see_nothing_of_the_machine():
+    page = {
+        "metadata": {"papermill": {"output_path": "/home/me/out.ipynb"}, "kernelspec": {"name": "python3"}},
+        "cells": [
+            {
+                "metadata": {"tags": ["remove-stderr"], "papermill": {"duration": 1.0}},
+                "outputs": [
+                    {"output_type": "stream", "name": "stderr", "text": ["/home/me/.venv/warning"]},
+                    {"output_type": "stream", "name": "stdout", "text": ["kept"]},
+                ],
+            }
+        ],
+    }
+    shown = book.for_readers(page)
+    assert "/home/me" not in json.dumps(shown)
+    assert "duration" not in json.dumps(shown)
+    assert "kept" in json.dumps(shown)
+    assert shown["metadata"] == {"kernelspec": {"name": "python3"}}

@@ -63,3 +63,8 @@ def test_published_json_is_readable_by_others(tmp_path):
     path = paths.write_json(tmp_path / "x.json", {})
     assert json.loads(path.read_text()) == {}
     assert path.stat().st_mode & 0o400
+
+
+def test_what_a_kill_leaves_is_no_file_of_its_kind(tmp_path):
+    with paths.atomic_path(tmp_path / "part.jsonl"):
+        assert not list(tmp_path.glob("*.jsonl"))

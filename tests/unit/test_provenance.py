@@ -1,9 +1,10 @@
 import json
+import subprocess
 
 import pytest
 
 from gftlib import paths, provenance, sources
-from gftlib.parameters import GraphConstruction
+from gftlib.parameters import NOTEBOOKS, GraphConstruction
 from gftlib.profiles import load_profile
 from gftlib.provenance import Run
 
@@ -53,6 +54,44 @@ def test_results_that_are_no_json_leave_no_record(run):
     with pytest.raises(ValueError, match="JSON"):
         run.finish({"x": float("inf")})
     assert not list(run.folder.iterdir())
+
+
+def test_a_run_is_of_the_code_it_began_with(run, monkeypatch):
+    commit = run._commit.rstrip("+")
+    unchanged = run.finish({})
+    monkeypatch.setattr(provenance, "code_hash", lambda notebook: "edited meanwhile")
+    monkeypatch.setattr(provenance, "git_commit", lambda: "a later commit")
+    record = run.finish({})
+    assert record.code_hash == unchanged.code_hash != "edited meanwhile"
+    assert record.commit == commit + "+"
+
+
+def test_weights_that_a_notebook_begins_from_are_inputs(tmp_path, monkeypatch):
+    out = str(tmp_path)
+    record = Run(NOTEBOOKS["02_staging"](profile="smoke", workers=1, out=out)).finish({})
+    (name,) = record.inputs
+    assert name == "gftlib/octa/weights/segmentation.safetensors"
+    assert record.stale() == []
+    other = record.model_copy(update={"inputs": {name: "0" * 64}})
+    assert other.stale() == [f"the file {name} has changed since"]
+    gone = record.model_copy(update={"inputs": {"gftlib/none.safetensors": "0" * 64}})
+    assert gone.stale() == ["the file gftlib/none.safetensors has changed since"]
+
+
+def test_what_is_written_about_results_does_not_change_their_commit(tmp_path, monkeypatch):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e"]
+    for name in ("gftlib", "notebooks", "book"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("one")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "m"]):
+        subprocess.run([*git, *command], check=True)
+    monkeypatch.setenv("GFTLIB_ROOT", str(tmp_path))
+    commit = provenance.git_commit()
+    assert len(commit) == 12
+    (tmp_path / "book" / "file").write_text("two")
+    assert provenance.git_commit() == commit
+    (tmp_path / "gftlib" / "file").write_text("two")
+    assert provenance.git_commit() == commit + "+"
 
 
 def test_a_record_says_when_it_is_stale(run):

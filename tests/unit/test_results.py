@@ -66,3 +66,26 @@ def test_uncommitted_changes_are_refused(tmp_path, monkeypatch):
 def test_an_unfinished_run_is_missing(tmp_path):
     with pytest.raises(MissingError, match=r"record\.json"):
         results.load(tmp_path)
+
+
+def test_a_run_without_a_commit_is_refused(finished):
+    record = paths.read_json(finished / "record.json")
+    paths.write_json(finished / "record.json", record | {"commit": "unknown"})
+    with pytest.raises(InputError, match="outside a git checkout"):
+        results.publish(finished, "phantom")
+
+
+@pytest.mark.parametrize("part", [{"image": "scan.png"}, {"use_case": "monet"}])
+def test_a_run_of_less_than_its_chapter_is_refused(finished, part):
+    record = paths.read_json(finished / "record.json")
+    paths.write_json(finished / "record.json", record | {"parameters": record["parameters"] | part})
+    with pytest.raises(InputError, match="not of the whole chapter"):
+        results.publish(finished, "phantom")
+
+
+def test_what_was_published_before_is_replaced_as_a_whole(finished):
+    target = results.publish(finished, "phantom")
+    (target / "predictions.jsonl").write_text("{}\n")
+    results.publish(finished, "phantom")
+    assert {path.name for path in target.iterdir()} == {"record.json", "results.json", "predictions.csv"}
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
