@@ -10,6 +10,7 @@ from gftlib.sources import notebook_sources, source_files
 PROFILE = config.get("profile", "smoke")
 if PROFILE not in PROFILES:
     raise ValueError(f"unknown profile {PROFILE!r}; known: {', '.join(PROFILES)}")
+SETTINGS = load_profile(PROFILE)
 # Notebooks side by side, which share the cores: much of one is spent where a second worker is of no use.
 AT_ONCE = int(config.get("at_once", 1))
 RUNS = f"runs/{PROFILE}"
@@ -18,9 +19,7 @@ LOGS = f"logs/{PROFILE}"
 UPSTREAM = {
     # Scans of one's own are in their folder.
     "01_graph_construction": (
-        ["cohorts/octa/cohort.json"]
-        if load_profile(PROFILE).octa.source == "phantom"
-        else []
+        ["cohorts/octa/cohort.json"] if SETTINGS.octa.source == "phantom" else []
     ),
     "02_staging": ["01_graph_construction/record.json"],
     "03_attribution": ["02_staging/record.json"],
@@ -41,33 +40,23 @@ PROSE = sorted(
     for path in Path("book").rglob("*")
     if path.is_file() and "__pycache__" not in path.parts
 )
-# Published runs that a notebook quotes, its own among them; chapter 10 is made of all.
+# Published runs that a notebook quotes besides its own.
 QUOTED = {
-    "01_graph_construction": ["01_graph_construction"],
-    "02_staging": ["02_staging"],
-    "03_attribution": ["03_attribution"],
-    "04_dialogue": ["04_dialogue"],
-    "05_lora_tuning": ["02_staging", "05_lora_tuning"],
-    "06_agent_evaluation": ["02_staging", "04_dialogue", "06_agent_evaluation"],
-    "07_scale": ["07_scale"],
-    "08_bird_dataset": ["08_bird_dataset"],
-    "09_bird_grounding": ["08_bird_dataset", "09_bird_grounding"],
-    "10_results": list(NOTEBOOKS),
+    "05_lora_tuning": ["02_staging"],
+    "06_agent_evaluation": ["02_staging", "04_dialogue"],
+    "09_bird_grounding": ["08_bird_dataset"],
+    "10_results": NOTEBOOKS,
 }
 
 
 def published(name):
     """Results in the book that a notebook quotes."""
-    folder = Path("book/results")
-    real = (
-        folder.glob("real/*") if name in ("01_graph_construction", "02_staging") else ()
+    quoted = [f"*/{other}/results.json" for other in {name, *QUOTED.get(name, ())}]
+    if name in ("01_graph_construction", "02_staging"):
+        quoted.append("real/*.json")
+    return sorted(
+        str(path) for glob in quoted for path in Path("book/results").glob(glob)
     )
-    quoted = (
-        path
-        for other in QUOTED[name]
-        for path in folder.glob(f"*/{other}/results.json")
-    )
-    return sorted(str(path) for path in (*real, *quoted) if path.is_file())
 
 
 def weights(name):
@@ -77,7 +66,7 @@ def weights(name):
 
 def workers(name, threads):
     """Processes of a notebook: on a GPU one, since each would put a network of its own on the card."""
-    return 1 if gpus(load_profile(PROFILE), name) else threads
+    return 1 if gpus(SETTINGS, name) else threads
 
 
 def relative(files):
@@ -141,7 +130,7 @@ rule notebook:
     retries: 1
     threads: max(1, workflow.cores // AT_ONCE)
     resources:
-        gpu=lambda wildcards: gpus(load_profile(PROFILE), wildcards.name),
+        gpu=lambda wildcards: gpus(SETTINGS, wildcards.name),
     params:
         workers=lambda wildcards, threads: workers(wildcards.name, threads),
     message:

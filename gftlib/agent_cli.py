@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gftlib.dialogue_cli import price
+
 if TYPE_CHECKING:
     from gftlib.agent import Course
     from gftlib.endpoint.client import Estimate
@@ -224,8 +226,7 @@ def _folder(settings: Profile) -> Path:
 
 
 def _told(step: str, cost: Estimate) -> str:
-    price = f"at most {cost.usd:.2f} USD" if cost.usd or not cost.to_ask else "and no price was given"
     return (
         f"{step}: {cost.to_ask} requests to send ({cost.answered} are answered), about {cost.input_tokens} "
-        f"tokens in, at most {cost.output_tokens} out, {price}"
+        f"tokens in, at most {cost.output_tokens} out, {price(cost)}"
     )

@@ -63,9 +63,13 @@ def stats(files: Annotated[list[Path], typer.Argument(help="files of dialogues, 
     typer.echo(json.dumps(corpus_statistics(dialogues), indent=1))
 
 
+def price(cost: Estimate) -> str:
+    """Return what a run may cost in words; a price of nothing was not given."""
+    return f"at most {cost.usd:.2f} USD" if cost.usd or not cost.to_ask else "and no price was given"
+
+
 def _told(stage: int, cost: Estimate) -> str:
-    price = f"at most {cost.usd:.2f} USD" if cost.usd or not cost.to_ask else "and no price was given"
     return (
         f"stage {stage}: {cost.to_ask} requests to send ({cost.answered} are answered), {cost.images} images,"
-        f" about {cost.input_tokens} tokens in, at most {cost.output_tokens} out, {price}"
+        f" about {cost.input_tokens} tokens in, at most {cost.output_tokens} out, {price(cost)}"
     )

@@ -52,6 +52,12 @@ def settings_hash(parameters: type[Parameters], profile: Profile) -> str:
     return paths.sha256(json.dumps(used, sort_keys=True).encode())
 
 
+def made_by(notebook: str, profile: Profile) -> dict[str, str]:
+    """Return the digests of the code and of the settings that a notebook's results come from."""
+    path = paths.root() / "notebooks" / f"{notebook}.ipynb"
+    return {"code": code_hash(path), "profile": settings_hash(NOTEBOOKS[notebook], profile)}
+
+
 def git_commit() -> str:
     """Return the commit of the checkout, with ``+`` if a file that makes results differs, or ``unknown``."""
     git = ["git", "-C", str(paths.root())]
@@ -99,7 +105,7 @@ class Run:
         self.folder = parameters.folder()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._inputs: dict[str, str] = {}
-        self._made_by = self._makers()
+        self._made_by = made_by(parameters.notebook, parameters.settings())
         self._commit = git_commit()
         for file in parameters.weights():
             self.input(file)
@@ -118,11 +124,6 @@ class Run:
         )
         return path
 
-    def _makers(self) -> tuple[str, str]:
-        """Return the digests of the code and of the settings as they are now."""
-        notebook = paths.root() / "notebooks" / f"{self.parameters.notebook}.ipynb"
-        return code_hash(notebook), settings_hash(type(self.parameters), self.parameters.settings())
-
     def finish(self, results: dict[str, Any]) -> Record:
         """Write ``results.json`` and then ``record.json`` to the run's folder; return the record for display.
 
@@ -132,8 +133,8 @@ class Run:
         Args:
             results: What later chapters and the book quote: plain numbers, texts, lists and dicts.
         """
-        code, settings = self._made_by
-        changed = self._made_by != self._makers() and not self._commit.endswith("+")
+        profile, began = self.parameters.settings(), self._made_by
+        changed = began != made_by(self.parameters.notebook, profile) and not self._commit.endswith("+")
         results_file = paths.write_json(self.folder / "results.json", results)
         # A user's own folders are nobody's business: of every path only the last part is kept.
         asked = {
@@ -143,9 +144,9 @@ class Run:
         record = Record(
             notebook=self.parameters.notebook,
             parameters=asked,
-            seed=self.parameters.settings().seed,
-            profile_hash=settings,
-            code_hash=code,
+            seed=profile.seed,
+            profile_hash=began["profile"],
+            code_hash=began["code"],
             commit=self._commit + "+" * changed,
             began=self._began.isoformat(timespec="seconds"),
             seconds=round(time.perf_counter() - self._clock, 1),
@@ -178,9 +179,7 @@ class Record(Strict):
 
     def stale(self) -> list[str]:
         """Say in what the checkout differs from the one that made this record; empty if in nothing."""
-        notebook = paths.root() / "notebooks" / f"{self.notebook}.ipynb"
-        profile = load_profile(self.parameters["profile"])
-        now = {"code": code_hash(notebook), "profile": settings_hash(NOTEBOOKS[self.notebook], profile)}
+        now = made_by(self.notebook, load_profile(self.parameters["profile"]))
         then = {"code": self.code_hash, "profile": self.profile_hash}
         for name, digest in self.inputs.items():
             if "/" in name:
