@@ -103,10 +103,10 @@ def embed(
         raise InputError(f"{test.sum()} of {len(data)} samples are in the test split; some must be, not all")
     rng = np.random.default_rng([seed, views])
     drawn = [None, *(View.draw(rng, flips) for _ in range(views))]
-    texts, pairs = _pairs(data)
+    _, pairs = _pairs(data)
     task = data.task
     # One call for all texts, so that they are padded alike where padding is part of the embedding.
-    encoded = _unit(cache.texts([*task.prompts, task.negative_prompt, *texts]))
+    encoded = _unit(cache.texts(texts_of(data)))
     h = len(task)
     return Features(
         task=task,
@@ -179,6 +179,11 @@ def carve(features: Features, rows: np.ndarray, share: float, seed: int) -> tupl
 def sentences_of(data: ClassConceptData) -> list[str]:
     """Return the distinct sentences that describe a combination, as ``Features.sentences`` has them."""
     return _pairs(data)[0]
+
+
+def texts_of(data: ClassConceptData) -> list[str]:
+    """Return all texts that are padded alike: the prompts, the negative one, the sentences."""
+    return [*data.task.prompts, data.task.negative_prompt, *sentences_of(data)]
 
 
 def _pairs(data: ClassConceptData) -> tuple[list[str], np.ndarray]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from gftlib.datasets.class_concepts import ClassConceptData
 from gftlib.errors import InputError
 from gftlib.scale.encoders import ClipEncoder, Encoder
-from gftlib.scale.features import Features, sentences_of
+from gftlib.scale.features import Features, sentences_of, texts_of
 from gftlib.scale.losses import ScaleLossConfig, scale_loss
 from gftlib.scale.sampling import TrainingConfig, Units, sampler_of
 
@@ -61,7 +61,7 @@ def tune(
 
     Args:
         encoder: The frozen encoder.
-        data: The images and texts that ``features`` were made from.
+        data: The images and texts that ``features`` were made from; texts are padded as they were there.
         features: Labels and pairs; its embeddings are not used.
         rows: Training samples.
         config: Mode, rank, learning rate, epochs.
@@ -85,7 +85,11 @@ def tune(
             tuned.model.requires_grad_(True)
     sampler = sampler_of(features, [rows], [seed], config.training)
     pixels = {int(i): tuned.transform.square(data.image(int(i))) for i in rows}
-    texts = [*features.task.prompts, features.task.negative_prompt, *sentences_of(data)]
+    texts = _Texts(
+        [*features.task.prompts, features.task.negative_prompt],
+        sentences_of(data),
+        tuned.pad_length(texts_of(data)),
+    )
     parameters = [p for p in tuned.model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=0.0, fused=True)
     for _ in range(config.training.epochs):
@@ -98,11 +102,20 @@ def tune(
     return tuned
 
 
+@dataclass(frozen=True)
+class _Texts:
+    """Prompts with the negative one last, sentences, and the length to which all of them are padded."""
+
+    prompts: list[str]
+    sentences: list[str]
+    pad_to: int | None
+
+
 def _step(
     encoder: Encoder,
     features: Features,
     pixels: dict[int, np.ndarray],
-    texts: list[str],
+    texts: _Texts,
     units: Units,
     config: TuningConfig,
 ) -> Tensor:
@@ -116,7 +129,8 @@ def _step(
     )
     h = len(features.task)
     spoken = np.unique(units.text[0][units.there[0]]) if own is not None else np.zeros(0, dtype=np.int64)
-    encoded = _unit(encoder.encode_texts([*texts[: h + 1], *(texts[h + 1 + s] for s in spoken)]))
+    read = [*texts.prompts, *(texts.sentences[s] for s in spoken)]
+    encoded = _unit(encoder.encode_texts(read, texts.pad_to))
     pairs = np.zeros((0, 3), dtype=np.int64)
     if own is not None:
         said = np.searchsorted(spoken, units.text[0][units.there[0]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,14 @@ from scale_data import exclusive_task, multi_task
 
 from gftlib.datasets.class_concepts import ClassConceptData
 from gftlib.errors import InputError
-from gftlib.scale import tiny
+from gftlib.scale import tiny, tuning
+from gftlib.scale.baselines import Job, Setting, method
 from gftlib.scale.coop import ContextTexts, CoopConfig, coop_outputs, names, train_coop
 from gftlib.scale.embeddings import EmbeddingCache
-from gftlib.scale.features import embed
-from gftlib.scale.sampling import TrainingConfig
+from gftlib.scale.features import embed, sentences_of, texts_of
+from gftlib.scale.losses import ScaleLossConfig, scale_loss
+from gftlib.scale.outputs import zero_shot
+from gftlib.scale.sampling import TrainingConfig, sampler_of
 from gftlib.scale.tuning import TuningConfig, tune
 
 SHORT = TrainingConfig(epochs=1, max_batch=8, min_steps=1)
@@ -109,6 +114,36 @@ def test_tuning_changes_a_copy_and_lowers_the_loss(parts, mode):
         assert not torch.allclose(tuned.encode_images(images), encoder.encode_images(images), atol=1e-6)
     with pytest.raises(InputError, match="no training samples"):
         tune(encoder, data, features, features.pool[:0], config)
+
+
+def test_an_untrained_low_rank_encoder_is_the_frozen_one(parts):
+    """Prompts are padded with the sentences in the test, as they were when they were embedded."""
+    data, encoder, features = parts
+    loss = ScaleLossConfig(logit_scale=features.logit_scale)
+    setting = Setting(features, encoder=encoder, data=data, tuning=TrainingConfig(epochs=0), loss=loss)
+    (found,) = method("lora").train(setting, [Job({"rank": 2}, features.pool, features.pool, 0)])
+    expected = zero_shot(features, features.pool)
+    np.testing.assert_allclose(found.combination, expected.combination, atol=1e-3)
+
+
+def test_a_step_reads_its_texts_as_they_were_embedded():
+    data = make_data(multi_task())
+    longer = replace(
+        data, texts=[[(f"{t} and left and right", h) for t, h in data.texts[0]], *data.texts[1:]]
+    )
+    encoder = tiny.build("medclip", [t for row in longer.texts for t, _ in row])
+    features = embed(longer, EmbeddingCache(encoder))
+    rows, loss = np.arange(1, 6), ScaleLossConfig()  # without the longest sentence
+    sampler = sampler_of(features, [rows], [0], SHORT)
+    units = next(sampler.epoch())
+    expected = scale_loss(sampler.batch(tuning._Plain(), units, loss), features.relations, loss).sum()
+    task = data.task
+    texts = tuning._Texts(
+        [*task.prompts, task.negative_prompt], sentences_of(longer), encoder.pad_length(texts_of(longer))
+    )
+    pixels = {int(i): encoder.transform.square(longer.image(int(i))) for i in rows}
+    found = tuning._step(encoder, features, pixels, texts, units, TuningConfig(training=SHORT, loss=loss))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_features_of_data(parts):
