@@ -172,13 +172,15 @@ def _sheet(use: UseCase) -> list[tuple[np.ndarray, list[str]]]:
 
 
 def _key(use: UseCase, profile: Profile) -> str:
-    """Return what a use case's results depend on: seed, settings, code, embeddings and labels."""
+    """Return what a use case's results depend on: seed, settings, code, embeddings, labels, pairs, split."""
     section = {"monet": "skin", "medclip": "chest"}[use.name]
     settings = profile.model_dump(include={"seed", section, "scale"})
     f = use.features
-    made = b"".join(np.ascontiguousarray(x).tobytes() for x in (f.images, f.prompts, f.sentences, f.labels))
+    arrays = (f.images, f.prompts, f.negative, f.sentences, f.labels, f.pairs, f.test)
+    made = b"".join(np.ascontiguousarray(x).tobytes() for x in arrays)
     code = digest(source_files(["gftlib.scale.study"]))
-    return sha256(json.dumps([settings, code, sha256(made)], sort_keys=True).encode())
+    parts = [settings, code, sha256(made), f.subjects.tolist()]
+    return sha256(json.dumps(parts, sort_keys=True).encode())
 
 
 def _expanded(path: str) -> str:
