@@ -15,7 +15,7 @@ from gftlib.datasets.splitting import stratified_test
 from gftlib.errors import InputError
 from gftlib.scale.embeddings import EmbeddingCache
 from gftlib.scale.relations import Relations
-from gftlib.scale.transforms import View
+from gftlib.scale.transforms import draw_views
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,7 @@ def embed(
         cache: The encoder with its stored embeddings.
         views: Number of augmented views per image beside the image itself (MedCLIP's augmentation).
         flips: Whether augmented views may be mirrored, see :class:`gftlib.scale.transforms.View`.
-        seed: Of the views.
+        seed: Of the views, which differ from image to image.
 
     Raises:
         InputError: If the data hold no text for a label, or no test samples.
@@ -101,8 +101,6 @@ def embed(
     test = data.split == "test"
     if not test.any() or test.all():
         raise InputError(f"{test.sum()} of {len(data)} samples are in the test split; some must be, not all")
-    rng = np.random.default_rng([seed, views])
-    drawn = [None, *(View.draw(rng, flips) for _ in range(views))]
     _, pairs = _pairs(data)
     task = data.task
     # One call for all texts, so that they are padded alike where padding is part of the embedding.
@@ -110,7 +108,7 @@ def embed(
     h = len(task)
     return Features(
         task=task,
-        images=_unit(cache.images(len(data), data.image, drawn)),
+        images=_unit(cache.images(len(data), data.image, lambda i: draw_views(i, views, flips, seed))),
         prompts=encoded[:h],
         negative=encoded[h],
         sentences=encoded[h + 1 :],

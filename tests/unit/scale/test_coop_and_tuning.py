@@ -146,6 +146,14 @@ def test_a_step_reads_its_texts_as_they_were_embedded():
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
+def test_equal_images_are_seen_in_different_views(parts):
+    data, encoder, _ = parts
+    equal = replace(data, images=np.repeat(data.images[:1], len(data), axis=0))
+    images = embed(equal, EmbeddingCache(encoder), views=1, flips=True).images
+    torch.testing.assert_close(images[0, 0], images[0, 1])
+    assert not torch.allclose(images[1, 0], images[1, 1], atol=1e-4)
+
+
 def test_features_of_data(parts):
     data, encoder, features = parts
     assert len(features) == len(data) and features.images.shape == (1, len(data), encoder.dim)

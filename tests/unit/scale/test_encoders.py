@@ -15,7 +15,7 @@ from gftlib.scale import clip, medclip, tiny
 from gftlib.scale.clip_conversion import config_from_transformers, state_from_transformers
 from gftlib.scale.embeddings import EmbeddingCache
 from gftlib.scale.encoders import ClipEncoder, load_encoder
-from gftlib.scale.transforms import ImageTransform, View
+from gftlib.scale.transforms import ImageTransform, View, draw_views
 
 TEXTS = ["A photo of a red dot.", "an image", "No finding.", "left lower lobe collapse and more words"]
 SMALL_CLIP = {
@@ -223,12 +223,12 @@ def test_embeddings_are_computed_once_and_found_by_content(encoder, tmp_path):
     images = [picture(0), picture(1), picture(0)]
     views = [None, View.draw(np.random.default_rng(0), flips=True)]
     cache = EmbeddingCache(encoder, tmp_path)
-    first = cache.images(3, images.__getitem__, views)
+    first = cache.images(3, images.__getitem__, lambda _: views)
     assert first.shape == (2, 3, encoder.dim) and cache.computed == 4  # two images, two views
     torch.testing.assert_close(first[:, 0], first[:, 2])
     texts = cache.texts([*TEXTS, TEXTS[0]])
     again = EmbeddingCache(encoder, tmp_path)
-    torch.testing.assert_close(again.images(3, images.__getitem__, views), first)
+    torch.testing.assert_close(again.images(3, images.__getitem__, lambda _: views), first)
     torch.testing.assert_close(again.texts([*TEXTS, TEXTS[0]]), texts)
     assert again.computed == 0
     other = copy.deepcopy(encoder)
@@ -261,6 +261,15 @@ def test_flips_are_a_switch_that_changes_nothing_else():
     pairs = [(View.draw(rngs[0], flips=True), View.draw(rngs[1], flips=False)) for _ in range(20)]
     assert any(a.flip for a, _ in pairs) and not any(b.flip for _, b in pairs)
     assert all((a.angle, a.crop, a.scale) == (b.angle, b.crop, b.scale) for a, b in pairs)
+
+
+def test_every_image_has_views_of_its_own_and_half_of_them_are_mirrored():
+    views = [draw_views(i, 4, flips=True, seed=0) for i in range(100)]
+    assert all(one[0] is None and len(one) == 5 for one in views)
+    drawn = [view for one in views for view in one[1:]]
+    assert len(set(drawn)) == len(drawn) and 0.4 < np.mean([view.flip for view in drawn]) < 0.6
+    assert views[3] == draw_views(3, 4, flips=True, seed=0) != draw_views(3, 4, flips=True, seed=1)
+    assert views[3][:3] == draw_views(3, 2, flips=True, seed=0)  # more views keep those that were there
 
 
 def test_a_flipped_view_mirrors_the_picture():
