@@ -184,7 +184,7 @@ def _imbalance(panel: Axes, records: Sequence[dict[str, Any]]) -> None:
         style = {"color": COLOURS.get(str(method)), "label": label(str(method)), "marker": "."}
         panel.errorbar(100 * own["kept"], own["macro_f1"], own["macro_f1_std"], capsize=2, **style)
     panel.invert_xaxis()
-    panel.set_xlabel("rare combinations kept, %", fontsize=8)
+    panel.set_xlabel("samples with rare combinations kept, %", fontsize=8)
     panel.set_ylabel("macro F1, validation", fontsize=8)
 
 

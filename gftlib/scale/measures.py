@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gftlib.scale import imbalance as thinning
 from gftlib.scale import knowledge, sensitivity
 from gftlib.scale.baselines import Candidate, Setting
 from gftlib.scale.embeddings import EmbeddingCache
@@ -75,7 +76,7 @@ def imbalance(plan: Plan) -> list[dict[str, Any]]:
     """Return the imbalance sweep of SCALE and both probes, each with its own choice."""
     names = [n for n in ("linear_probe", "linear_probe_weighted", "scale") if n in plan.config.methods]
     chosen = {name: plan.chosen(name, plan.largest) for name in names}
-    return sensitivity.imbalance(plan.setting, chosen, draws=plan.draws, seed=plan.config.seed)
+    return thinning.imbalance(plan.setting, chosen, draws=plan.draws, seed=plan.config.seed)
 
 
 def retention(plan: Plan) -> list[dict[str, Any]]:
