@@ -65,7 +65,7 @@ def defaults(plan: Plan) -> list[dict[str, Any]]:
     return records
 
 
-def lambdas(plan: Plan) -> list[dict[str, float]]:
+def lambdas(plan: Plan) -> list[dict[str, float | None]]:
     """Return the grid of lambdas."""
     return sensitivity.lambda_grid(
         plan.setting, fraction=plan.fraction, draws=plan.draws, seed=plan.config.seed

@@ -81,7 +81,8 @@ def summarise(path: Path | str) -> dict[str, float]:
         path: A file of :func:`write`.
 
     Returns:
-        Numbers by ``"use case|method|fraction|level|metric"``; see :func:`records`.
+        Numbers by ``"use case|method|fraction|level|metric"``; see :func:`records`. What a single draw does
+        not have, a standard deviation, is left out.
     """
     found = {}
     for name, cells in read(path).items():

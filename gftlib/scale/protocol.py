@@ -251,7 +251,7 @@ def read_cell(path: Path) -> Cell:
 def summarize(cells: Iterable[Cell]) -> list[dict[str, Any]]:
     """Return mean and standard deviation over draws: one record per method, fraction and level.
 
-    "The error bars represent one standard deviation" (SCALE, Figures 2 and 3).
+    "The error bars represent one standard deviation" (SCALE, Figures 2 and 3). A single draw has none: None.
     """
     blocks: dict[tuple[str, float], list[Cell]] = {}
     for cell in cells:
@@ -264,7 +264,7 @@ def summarize(cells: Iterable[Cell]) -> list[dict[str, Any]]:
                 values = [c.report[level].get(metric) for c in members]
                 there = [v for v in values if v is not None]
                 record[metric] = float(np.mean(there)) if there else None
-                record[f"{metric}_std"] = float(np.std(there, ddof=min(1, len(there) - 1))) if there else None
+                record[f"{metric}_std"] = float(np.std(there, ddof=1)) if len(there) > 1 else None
             records.append({**record, "draws": len(members)})
     return records
 

@@ -116,7 +116,7 @@ def lambda_grid(
     fraction: float = 0.25,
     draws: int = 5,
     seed: int = 0,
-) -> list[dict[str, float]]:
+) -> list[dict[str, float | None]]:
     """Return validation macro F1 over lambda_1 = lambda_2 and lambda_3 = lambda_4, trained side by side."""
     grid = [(a, b) for a in supervised for b in contrastive]
     candidates = [
@@ -168,6 +168,6 @@ def _record(name: str, scores: np.ndarray, base: np.ndarray) -> dict[str, Any]:
     }
 
 
-def spread(values: np.ndarray) -> float:
-    """Return the standard deviation over draws."""
-    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+def spread(values: np.ndarray) -> float | None:
+    """Return the standard deviation over draws; None for a single one."""
+    return float(values.std(ddof=1)) if len(values) > 1 else None

@@ -128,7 +128,7 @@ def defaults(found: Mapping[str, Shown]) -> pd.DataFrame:
     for name, one in found.items():
         own = pd.DataFrame(one.measured["defaults"][1:]).set_index("change")
         columns[USE_CASES[name]] = own["difference"]
-        columns[f"{USE_CASES[name]}, s.d."] = own["difference_std"]
+        columns[f"{USE_CASES[name]}, s.d."] = own["difference_std"].astype(float)
     table = pd.DataFrame(columns)
     size = table[[USE_CASES[name] for name in found]].abs().max(axis=1)
     return table.loc[size.sort_values(ascending=False).index].round(3)

@@ -90,6 +90,12 @@ def test_error_bars_are_one_standard_deviation_over_draws(finished):
     assert record["macro_f1_std"] == pytest.approx(np.std(values, ddof=1))
 
 
+def test_a_single_draw_has_no_error_bar(finished):
+    _, _, cells = finished
+    one = [r for r in summarize(cells) if r["method"] == "zero_shot"]
+    assert all(r["macro_f1"] > 0 and r["macro_f1_std"] is None for r in one)
+
+
 def test_a_run_goes_on_where_it_stopped(finished, monkeypatch):
     setting, folder, cells = finished
     lost = protocol.cell_path(folder, "scale", 0.5, 1)

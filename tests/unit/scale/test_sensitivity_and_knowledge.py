@@ -7,11 +7,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from scale_data import exclusive_task, make_features, multi_task
 
 from gftlib.datasets import derm7pt, padchest_locations
 from gftlib.errors import InputError
 from gftlib.phantoms import chest, skin
+from gftlib.scale import figures, tables
 from gftlib.scale.adapters import AdapterConfig, AdapterPair
 from gftlib.scale.baselines import Setting
 from gftlib.scale.features import restrict
@@ -19,6 +21,7 @@ from gftlib.scale.imbalance import imbalance, rare_combinations, ratio, thinned
 from gftlib.scale.knowledge import Space, hold_back, recall_at, retained, retrieval, text_clusters
 from gftlib.scale.sampling import TrainingConfig
 from gftlib.scale.sensitivity import changes, lambda_grid, sensitivity
+from gftlib.scale.shown import Shown
 
 
 @pytest.fixture
@@ -90,6 +93,18 @@ def test_what_cannot_be_thinned_is_refused():
         thinned(np.eye(2, dtype=np.uint8), np.arange(2), (1.0,), np.random.default_rng(0))
     with pytest.raises(InputError, match=r"\(0, 1\]"):
         thinned(np.eye(3, dtype=np.uint8), np.arange(3), (0.0,), np.random.default_rng(0))
+
+
+def test_a_single_draw_has_no_spread_and_is_shown_without_a_bar(setting):
+    (record,) = imbalance(setting, {"linear_probe": {}}, kept=(0.5,), draws=1)
+    (cell,) = lambda_grid(setting, (1.0,), (0.1,), fraction=0.5, draws=1)
+    base, change = sensitivity(setting, 0.5, 1, changes(False)[:1])
+    assert record["macro_f1_std"] is cell["macro_f1_std"] is change["difference_std"] is None
+    one = Shown("", [], {"defaults": [base, change]}, [])
+    assert tables.defaults({"monet": one})["skin, s.d."].isna().all()
+    axes = Figure().subplots()
+    figures._imbalance(axes, [record])
+    assert len(axes.containers) == 1
 
 
 def test_restricting_keeps_pairs_and_columns_together(features):
