@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -139,6 +140,12 @@ class AdapterPair(nn.Module):
     def forward(self, images: Tensor, texts: Tensor) -> Tensor:
         """Return the matrix Q of cosines, ``([runs,] N, M)``."""
         return self.image(images) @ self.text(texts).mT
+
+    def put(self, runs: Sequence[int], other: AdapterPair) -> None:
+        """Take over the weights of ``other``, whose stacked adapters are those of ``runs``."""
+        theirs = other.state_dict()
+        for name, value in self.state_dict().items():  # shares its memory with the parameters
+            value[list(runs)] = theirs[name]
 
     def _branch(self, name: str, f: Tensor) -> Tensor:
         out = self.branches[name](f) if name in self.branches else f

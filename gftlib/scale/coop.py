@@ -162,17 +162,27 @@ def train_coop(
     """
     coop, config = coop or CoopConfig(), config or TrainingConfig()
     texts = ContextTexts(encoder, names(features.task), coop, seeds)
+    sampler = PromptSampler(features, rows, seeds, config)
+    for members in sampler.alike():
+        part = [[values[i] for i in members] for values in (rows, seeds)]
+        own = ContextTexts(encoder, names(features.task), coop, part[1])
+        _train(own, PromptSampler(features, *part, config), features, coop)
+        with torch.no_grad():
+            texts.context[members] = own.context
+    return texts.requires_grad_(False)
+
+
+def _train(texts: ContextTexts, sampler: PromptSampler, features: Features, coop: CoopConfig) -> None:
+    """Learn the contexts of runs that take the same number of steps."""
     scale = features.logit_scale if coop.logit_scale is None else coop.logit_scale
     loss = ScaleLossConfig(0, 0, 0, 0, logit_scale=scale, absent="prompt", reduction="mean")
-    sampler = PromptSampler(features, rows, seeds, config)
     optimizer = torch.optim.Adam([texts.context], coop.learning_rate)
-    for _ in range(config.epochs):
+    for _ in range(sampler.config.epochs):
         for units in sampler.epoch():
             batch = sampler.batch(_Fixed(texts()[:, :-1]), units, loss)
             optimizer.zero_grad()
             scale_loss(batch, features.relations, loss).sum().backward()
             optimizer.step()
-    return texts.requires_grad_(False)
 
 
 def coop_outputs(

@@ -7,7 +7,7 @@ for the classes, so that the probe is measured at each level on a head of its ow
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -53,6 +53,12 @@ class Probe:
         """Return ``(runs, N, outputs)`` from ``(N, dim)`` or ``(runs, N, dim)``."""
         return torch.baddbmm(self.bias, (images - self.mean) / self.std, self.weight)
 
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[Sequence[int], Probe]]) -> Probe:
+        """Return one stack of the probes of several, each with the places of its own."""
+        order = torch.tensor([run for runs, _ in parts for run in runs]).argsort()
+        return cls(*(torch.cat([getattr(p, f.name) for _, p in parts])[order] for f in fields(cls)))
+
     def outputs(self, features: Features, rows: Sequence[np.ndarray]) -> list[Outputs]:
         """Return for each probe the scores of its own samples."""
         p = self.logits(features.images[0].expand(len(rows), -1, -1)).numpy()
@@ -77,6 +83,22 @@ def train_probes(
         config: Epochs and batches.
     """
     probe, config = probe or ProbeConfig(), config or TrainingConfig()
+    order = Order(rows, seeds, len(features.images), config)
+    parts = [
+        (members, _train([rows[i] for i in members], [seeds[i] for i in members], features, probe, config))
+        for members in order.alike()
+    ]
+    return Probe.joined(parts)
+
+
+def _train(
+    rows: Sequence[np.ndarray],
+    seeds: Sequence[int],
+    features: Features,
+    probe: ProbeConfig,
+    config: TrainingConfig,
+) -> Probe:
+    """Train the probes of runs that take the same number of steps."""
     images = features.images
     target = torch.from_numpy(np.concatenate([features.labels, features.class_labels], axis=1)).float()
     own = [torch.from_numpy(np.asarray(r)) for r in rows]

@@ -56,8 +56,13 @@ class Units:
     text: np.ndarray
 
 
+def steps(units: int, config: TrainingConfig) -> int:
+    """Return the number of steps of an epoch of so many units."""
+    return min(max(config.min_steps, math.ceil(units / config.max_batch)), units)
+
+
 class Order:
-    """The order in which each run sees its units.
+    """The order in which each run sees its units; stacked runs take the same number of steps an epoch.
 
     Args:
         units: Of each run.
@@ -80,22 +85,37 @@ class Order:
         self.table, self.lengths = stack_rows([np.asarray(u) for u in units])
         self.rngs = [np.random.default_rng(seed) for seed in seeds]
 
+    def alike(self) -> list[list[int]]:
+        """Return the runs that can be stacked: those of one number of steps, each group in ascending order.
+
+        An optimiser moves all stacked weights at every step, so that a run of fewer steps would be moved
+        between its own.
+        """
+        counts = [steps(int(n), self.config) for n in self.lengths]
+        return [[run for run, c in enumerate(counts) if c == one] for one in dict.fromkeys(counts)]
+
     def epoch(self) -> Iterator[Units]:
-        """Yield the steps of one epoch; every unit occurs once, dealt evenly over the steps."""
+        """Yield the steps of one epoch; every unit occurs once, dealt evenly over the steps.
+
+        Raises:
+            InputError: If the runs differ in their number of steps.
+        """
+        if len(self.alike()) > 1:
+            raise InputError(f"runs of {sorted(self.lengths.tolist())} units differ in their number of steps")
         width = self.table.shape[1]
-        steps = min(max(self.config.min_steps, math.ceil(width / self.config.max_batch)), width)
-        size = math.ceil(width / steps)
-        shape = (len(self.table), steps, size)
+        count = steps(width, self.config)
+        size = math.ceil(width / count)
+        shape = (len(self.table), count, size)
         index, there = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=bool)
         view, text = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         for run, (rng, n) in enumerate(zip(self.rngs, self.lengths, strict=True)):
             order = self.table[run, rng.permutation(n)]
-            where = (run, np.arange(n) % steps, np.arange(n) // steps)
+            where = (run, np.arange(n) % count, np.arange(n) // count)
             index[where], there[where] = order, True
             if self.views > 1:
                 view[where] = rng.integers(0, self.views, n)
             text[where] = self.texts(run, order, rng)
-        for step in range(steps):
+        for step in range(count):
             yield Units(index[:, step], there[:, step], view[:, step], text[:, step])
 
     def texts(self, run: int, units: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 On cached embeddings a step of one training is a few small products, dominated by the cost of calling them.
 Stacked, R trainings share the calls; each has its own samples, order, initial weights, numbers of the loss
-and start of alpha, and comes out as it would alone.
+and start of alpha, and comes out as it would alone. Only runs with the same number of steps share them.
 """
 
 from __future__ import annotations
@@ -71,6 +71,12 @@ def train_adapters(
         raise InputError("no runs to train")
     make = sampler_of if texts == "pairs" else PromptSampler
     sampler = make(features, [r.rows for r in runs], [r.seed for r in runs], config)
+    if len(groups := sampler.alike()) > 1:
+        whole = AdapterPair(features.dim, adapter, len(runs), generator=torch.Generator())
+        for members in groups:
+            part = train_adapters(features, [runs[i] for i in members], adapter, objective, config, texts)
+            whole.put(members, part)
+        return whole.requires_grad_(False)
     loss_config = stack([run.loss for run in runs])
     starts = torch.tensor([adapter.alpha if run.alpha is None else run.alpha for run in runs])
     generators = [torch.Generator().manual_seed(run.seed) for run in runs]

@@ -100,6 +100,16 @@ def test_coop_learns_only_its_context(parts):
     assert outputs[0].combination.shape == (len(features.pool), len(data.task))
 
 
+def test_each_stacked_context_is_the_context_alone(parts):
+    _, encoder, features = parts
+    rows = [features.pool[:2], features.pool, features.pool[2:4]]
+    config, steps = CoopConfig(context=2, learning_rate=1e-2), TrainingConfig(epochs=2, max_batch=3)
+    together = train_coop(features, encoder, rows, [0, 1, 2], config, steps)
+    for i, own in enumerate(rows):
+        alone = train_coop(features, encoder, [own], [i], config, steps)
+        torch.testing.assert_close(together.context[i], alone.context[0], rtol=1e-2, atol=1e-4)
+
+
 @pytest.mark.parametrize("mode", ["lora", "full"])
 def test_tuning_changes_a_copy_and_lowers_the_loss(parts, mode):
     data, encoder, features = parts
