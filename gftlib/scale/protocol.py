@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
 DRAWS = 5
 METRICS = ("accuracy", "macro_recall", "macro_f1", "auc")
-THRESHOLDS = np.linspace(0.05, 0.95, 19)
 
 
 @dataclass(frozen=True)
@@ -191,7 +190,7 @@ def choose(
     threshold = 0.5
     if features.task.multi_label:
         truth = [features.labels[held] for _, held in split]
-        threshold = best_threshold(features.task, truth, own, THRESHOLDS)
+        threshold = best_threshold(features.task, truth, own)
     choice = {
         "candidate": candidates[best],
         "threshold": threshold,

@@ -11,7 +11,7 @@ from scale_data import exclusive_task, make_features, multi_task
 from gftlib.errors import InputError
 from gftlib.scale import protocol
 from gftlib.scale.baselines import BUDGET, METHODS, Setting, method
-from gftlib.scale.outputs import Outputs, evaluate, from_similarities, predictions
+from gftlib.scale.outputs import Outputs, best_threshold, evaluate, from_similarities, predictions
 from gftlib.scale.protocol import ProtocolConfig, run, summarize
 from gftlib.scale.sampling import TrainingConfig
 
@@ -52,6 +52,18 @@ def test_metrics_of_exclusive_groups_are_means_over_groups():
     assert report["combination"]["groups"]["streaks"]["accuracy"] == 0.5
     assert report["combination"]["accuracy"] == pytest.approx(0.75)
     assert report["combination"]["groups"]["veil"]["macro_f1"] == 1
+
+
+@pytest.mark.parametrize("scale", [0.02, 1.0, 5.0])
+def test_a_validated_threshold_does_not_depend_on_the_scale_of_the_scores(scale):
+    """A combination holds where its margin is above 1.2: a bound that is found at any scale."""
+    rng, task = np.random.default_rng(0), multi_task()
+    margin = rng.normal(size=(200, 4))
+    truth = (margin > 1.2).astype(np.uint8)
+    outputs = from_similarities(task, scale * margin, np.zeros(200), 1.0)
+    threshold = best_threshold(task, [truth], [outputs])
+    assert np.log(threshold / (1 - threshold)) / scale == pytest.approx(1.2, abs=0.1)
+    assert evaluate(task, truth, outputs, threshold)["combination"]["macro_f1"] > 0.9
 
 
 def test_all_trained_methods_have_the_same_budget():
