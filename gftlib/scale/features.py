@@ -122,18 +122,15 @@ def embed(
 
 def restrict(features: Features, columns: Sequence[int]) -> Features:
     """Return the same samples under a part of the combinations; samples that hold none of them stay."""
-    task, keep = features.task, list(columns)
-    combinations = tuple(task.combinations[h] for h in keep)
-    smaller = replace(
-        task,
-        classes=tuple(c for c in task.classes if c in {x.cls for x in combinations}),
-        concepts=tuple(c for c in task.concepts if c in {x.concept for x in combinations}),
-        combinations=combinations,
-    )
+    keep = list(columns)
     pairs = features.pairs[np.isin(features.pairs[:, 2], keep)].copy()
     pairs[:, 2] = [keep.index(h) for h in pairs[:, 2]]
     return replace(
-        features, task=smaller, prompts=features.prompts[keep], labels=features.labels[:, keep], pairs=pairs
+        features,
+        task=features.task.part(keep),
+        prompts=features.prompts[keep],
+        labels=features.labels[:, keep],
+        pairs=pairs,
     )
 
 

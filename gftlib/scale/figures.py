@@ -127,9 +127,9 @@ def clusters_figure(one: Shown | None) -> Figure | None:
     """Draw Figure 4: t-SNE of report sentences before and after, coloured by combination.
 
     Args:
-        one: The use case with sentences; None: it was not run, and there is no figure.
+        one: The use case with sentences; None, or without clusters: there is no figure.
     """
-    if one is None:
+    if one is None or not one.measured["clusters"]:
         return None
     found = one.measured["clusters"]
     models = [name for name in found if name != "combination"]

@@ -80,8 +80,13 @@ def imbalance(plan: Plan) -> list[dict[str, Any]]:
 
 
 def retention(plan: Plan) -> list[dict[str, Any]]:
-    """Train without one group and return what the model then knows of it, of the others and of captions."""
+    """Train without one group and return what the model then knows of it, of the others and of captions.
+
+    Nothing where the data do not hold the group, see :class:`gftlib.scale.use_cases.UseCase`.
+    """
     use, features = plan.use, plan.use.features
+    if not use.retention_group:
+        return []
     rest, held = knowledge.hold_back(features, [use.retention_group])
     fraction = max(plan.config.tuned or plan.config.fractions)
     rows = draw(features, fraction, seed=plan.config.seed)
@@ -115,7 +120,7 @@ def retrieval(plan: Plan) -> list[dict[str, Any]]:
 
 
 def clusters(plan: Plan) -> dict[str, Any]:
-    """Return Figure 4, or nothing where all texts are prompts."""
+    """Return Figure 4, or nothing where there is no class to show."""
     use = plan.use
     if not use.figure_class:
         return {}

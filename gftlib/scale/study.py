@@ -80,8 +80,10 @@ def run_studies(
             studies = list(pool.map(one, names))
     else:
         studies = [one(name) for name in names]
-    labels, cells = ({s.name: getattr(s, part) for s in studies} for part in ("labels", "cells"))
-    predictions.write(folder / "predictions.npz", labels, cells)
+    labels, cells, kept = (
+        {s.name: getattr(s, part) for s in studies} for part in ("labels", "cells", "counts")
+    )
+    predictions.write(folder / "predictions.npz", labels, cells, {n: list(c) for n, c in kept.items()})
     return {study.name: study for study in studies}
 
 

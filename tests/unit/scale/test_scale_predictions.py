@@ -70,6 +70,23 @@ def test_scores_keep_eight_significant_bits():
     np.testing.assert_allclose(stored, values, rtol=2**-8)
 
 
+def test_combinations_that_the_data_do_not_hold_are_left_out_and_named(tmp_path):
+    labels, cells = made("medclip")
+    keep = [0, 2, 3, 6, 7, 8]  # no consolidation
+    task = predictions.task_of("medclip").part(keep)
+    own = []
+    for cell in cells:
+        scores = cell.outputs.combination[:, keep]
+        outputs = Outputs(scores, class_maximum(task, scores))
+        report = report_of(task, labels[:, keep], outputs, 0.3)
+        own.append(Cell(cell.method, cell.fraction, cell.draw, outputs, report, cell.details))
+    names = [c.name for c in task.combinations]
+    path = tmp_path / "predictions.npz"
+    predictions.write(path, {"medclip": labels[:, keep]}, {"medclip": own}, {"medclip": names})
+    assert [c.report for c in predictions.read(path)["medclip"]] == [c.report for c in own]
+    assert predictions.summarise(path)
+
+
 def test_a_foreign_file_is_refused(tmp_path):
     np.savez(tmp_path / "x.npz", a=np.zeros(1))
     with pytest.raises(InputError, match="holds no predictions"):

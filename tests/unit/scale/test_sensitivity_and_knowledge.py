@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from scale_data import exclusive_task, make_features, multi_task
 from gftlib.datasets import derm7pt, padchest_locations
 from gftlib.errors import InputError
 from gftlib.phantoms import chest, skin
-from gftlib.scale import figures, tables
+from gftlib.scale import figures, measures, tables, use_cases
 from gftlib.scale.adapters import AdapterConfig, AdapterPair
 from gftlib.scale.baselines import Setting
 from gftlib.scale.features import restrict
@@ -126,6 +127,17 @@ def test_held_back_groups_leave_the_training_but_not_the_test(features):
         hold_back(features, ["nothing"])
     with pytest.raises(InputError, match="every group"):
         hold_back(features, list(features.task.groups()))
+
+
+def test_a_set_without_the_group_or_the_class_shows_neither():
+    whole = padchest_locations.task()
+    assert use_cases._shown("medclip", whole) == ("consolidation", "pleural effusion")
+    no_consolidation = [h for h, c in enumerate(whole.combinations) if c.cls != "consolidation"]
+    assert use_cases._shown("medclip", whole.part(no_consolidation)) == ("", "pleural effusion")
+    assert use_cases._shown("medclip", whole.part([4, 5])) == ("", "")  # nothing else is left to train on
+    plan = SimpleNamespace(use=SimpleNamespace(retention_group="", figure_class="", features=None))
+    assert measures.retention(plan) == [] and measures.clusters(plan) == {}
+    assert figures.clusters_figure(Shown("", [], {"clusters": {}}, [])) is None
 
 
 def test_an_adapter_that_blends_nothing_retains_everything():
