@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
 DRAWS = 5
+CHOICE = ("candidate", "threshold", "candidates", "validation_scores")
 METRICS = ("accuracy", "macro_recall", "macro_f1", "auc")
 
 
@@ -266,6 +267,16 @@ def summarize(cells: Iterable[Cell]) -> list[dict[str, Any]]:
                 record[f"{metric}_std"] = float(np.std(there, ddof=1)) if len(there) > 1 else None
             records.append({**record, "draws": len(members)})
     return records
+
+
+def choices(cells: Iterable[Cell]) -> list[dict[str, Any]]:
+    """Return what the search chose: one record per trained method and fraction, with all validation scores."""
+    found = {}
+    for cell in cells:
+        if "candidates" in cell.details and method(cell.method).trained:
+            facts = {name: cell.details[name] for name in CHOICE}
+            found[cell.method, cell.fraction] = {"method": cell.method, "fraction": cell.fraction, **facts}
+    return list(found.values())
 
 
 def _ordered(names: Sequence[str]) -> list[str]:

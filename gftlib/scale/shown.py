@@ -8,6 +8,7 @@ from typing import Any
 
 from gftlib.results import published
 from gftlib.scale import predictions
+from gftlib.scale.protocol import choices
 from gftlib.scale.study import Study
 
 NOTEBOOK = "07_scale"
@@ -54,9 +55,10 @@ def shown(studies: Mapping[str, Study], summary: Mapping[str, float], profile: s
 
 
 def results(studies: Mapping[str, Study], summary: Mapping[str, float]) -> dict[str, Any]:
-    """Return what a run hands on: the protocol's numbers, all that was measured around it, Table 1."""
+    """Return what a run hands on: the protocol's numbers, its choices, all measured around it, Table 1."""
     return {
         "protocol": dict(summary),
+        "choices": {name: choices(study.cells) for name, study in studies.items()},
         "measured": {name: study.measured for name, study in studies.items()},
         "table_1": {name: study.table_1.to_dict() for name, study in studies.items() if len(study.table_1)},
         "counts": {name: study.counts for name, study in studies.items()},

@@ -139,6 +139,16 @@ def test_the_choice_is_made_on_validation_and_ablations_take_it_over(finished):
     assert by_name["scale"]["candidates"][int(np.argmax(scores))] == by_name["scale"]["candidate"]
 
 
+def test_choices_are_told_with_the_scores_that_led_to_them(finished):
+    _, _, cells = finished
+    told = {(c["method"], c["fraction"]): c for c in protocol.choices(cells)}
+    assert set(told) == {(name, f) for name in CACHED if name != "zero_shot" for f in (0.5, 1.0)}
+    own = told["scale", 0.5]
+    assert own["candidate"] == own["candidates"][int(np.argmax(own["validation_scores"]))]
+    assert len(own["validation_scores"]) == BUDGET
+    json.dumps(list(told.values()), allow_nan=False)
+
+
 def test_an_ablation_needs_the_method_it_follows(finished):
     setting, folder, _ = finished
     with pytest.raises(InputError, match="takes the choice of 'scale'"):
