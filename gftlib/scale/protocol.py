@@ -270,7 +270,7 @@ def summarize(cells: Iterable[Cell]) -> list[dict[str, Any]]:
 
 
 def choices(cells: Iterable[Cell]) -> list[dict[str, Any]]:
-    """Return what the search chose: one record per trained method and fraction, with all validation scores."""
+    """Return what the search chose: one record per trained method and fraction, with validation scores."""
     found = {}
     for cell in cells:
         if "candidates" in cell.details and method(cell.method).trained:
