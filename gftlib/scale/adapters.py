@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gftlib.errors import InputError
+from gftlib.errors import InputError, did_you_mean
 
 ALPHA_MARGIN = 1e-3  # keeps the logit of a start at 0 or 1 finite
 
@@ -43,6 +43,10 @@ class AdapterConfig:
             raise InputError(
                 f"reduction and adapters_per_branch must be at least 1, got {self.reduction} and "
                 f"{self.adapters_per_branch}"
+            )
+        if self.alpha_range not in (known := ("unit", "free", "fixed")):
+            raise InputError(
+                f"unknown alpha_range {self.alpha_range!r}{did_you_mean(self.alpha_range, known)}"
             )
         if self.alpha_range != "free" and not 0 <= self.alpha <= 1:
             raise InputError(f"alpha must lie in [0, 1] unless alpha_range is 'free', got {self.alpha}")

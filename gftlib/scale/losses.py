@@ -13,12 +13,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gftlib.errors import InputError
+from gftlib.errors import InputError, did_you_mean
 from gftlib.scale.batch import MASKED, Batch, aggregate, first_columns
 from gftlib.scale.relations import Relations
 
 Number = float | Tensor
 
+_CHOICES = {
+    "absent": ("mask", "zero", "prompt"),
+    "cross_entropy": ("softmax", "binary"),
+    "reduction": ("sum", "mean"),
+}
 TERMS = ("combination", "concept", "class", "image", "text")  # in the order of equation 3
 
 
@@ -55,6 +60,15 @@ class ScaleLossConfig:
     normalize_rows: bool = True
     cross_entropy: Literal["softmax", "binary"] = "softmax"
     reduction: Literal["sum", "mean"] = "sum"
+
+    def __post_init__(self) -> None:
+        """Refuse values without meaning."""
+        for name, known in _CHOICES.items():
+            if (value := getattr(self, name)) not in known:
+                raise InputError(f"unknown {name} {value!r}{did_you_mean(str(value), known)}")
+        for name in ("temperature", "logit_scale"):
+            if not bool(torch.as_tensor(getattr(self, name) > 0).all()):
+                raise InputError(f"{name} must be more than 0, got {getattr(self, name)}")
 
 
 def scale_loss(batch: Batch, relations: Relations, config: ScaleLossConfig) -> Tensor:

@@ -277,6 +277,22 @@ def test_missing_parts_of_a_batch_are_named():
         info_nce(batch, ScaleLossConfig())
 
 
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"absent": "masked"}, "unknown absent 'masked'; did you mean 'mask'"),
+        ({"cross_entropy": "sigmoid"}, "unknown cross_entropy"),
+        ({"reduction": "none"}, "unknown reduction"),
+        ({"temperature": 0.0}, "temperature must be more than 0"),
+        ({"logit_scale": torch.tensor([1.0, -1.0])}, "logit_scale must be more than 0"),
+        ({"temperature": float("nan")}, "temperature must be more than 0"),
+    ],
+)
+def test_choices_without_meaning_are_refused(bad, message):
+    with pytest.raises(InputError, match=message):
+        ScaleLossConfig(**bad)
+
+
 def test_stacked_runs_must_agree_in_what_is_no_number():
     with pytest.raises(InputError, match="absent"):
         stack([ScaleLossConfig(), ScaleLossConfig(absent="zero")])
