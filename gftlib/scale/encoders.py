@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from gftlib.errors import InputError, did_you_mean
+from gftlib.errors import InputError, MissingError, did_you_mean
 from gftlib.scale import clip, medclip
 from gftlib.scale.compact_tokenizer import CompactTokenizer
 from gftlib.scale.transforms import (
@@ -26,6 +26,8 @@ from gftlib.scale.transforms import (
 )
 
 Name = Literal["clip", "monet", "medclip"]
+_SUFFIXES = (".pt", ".bin", ".safetensors")
+_WANTED = ["*.json", "*.safetensors", "*.txt"]
 HUB_IDS = {"clip": "openai/clip-vit-large-patch14", "monet": "chanwkim/monet"}
 
 
@@ -194,7 +196,7 @@ def load_encoder(name: Name, source: Path | str | None = None, average_padding: 
         raise InputError(f"unknown encoder {name!r}{did_you_mean(name, ('clip', 'monet', 'medclip'))}")
     if source is None and name == "medclip":
         raise InputError("MedCLIP needs the path of its published checkpoint; it has no hub id")
-    path = _local(source if source is not None else HUB_IDS[name])
+    path = _local(source if source is not None else HUB_IDS[name], hub=name != "medclip")
     if name == "medclip":
         model, tokenizer, config = medclip.load(path, average_padding)
         size = model.vision_model.model.config.image_size
@@ -225,11 +227,26 @@ def _clip_tokenizer(path: Path, config: dict[str, Any]) -> Callable[[list[str]],
     return SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
 
 
-def _local(source: Path | str) -> Path:
-    """Return a local path, fetching a hub id's files if ``source`` is no path."""
-    if Path(source).exists() or isinstance(source, Path):
-        return Path(source)
-    from huggingface_hub import snapshot_download
+def _local(source: Path | str, hub: bool) -> Path:
+    """Return a local path, fetching a hub id's files if ``source`` is no path.
 
-    wanted = ["*.json", "*.safetensors", "*.txt"]
-    return Path(snapshot_download(str(source), allow_patterns=wanted))
+    Raises:
+        MissingError: If there is no such path and it is no hub id, or the hub has none of that name.
+    """
+    path = Path(source)
+    if path.exists():
+        return path
+    if not hub or isinstance(source, Path) or path.is_absolute() or path.suffix in _SUFFIXES:
+        raise MissingError(f"there are no weights at {source}: no such file or folder")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        found = Path(snapshot_download(source, allow_patterns=_WANTED))
+        if any(found.glob("*.safetensors")):
+            return found
+        return Path(snapshot_download(source, allow_patterns=[*_WANTED, "*.bin"]))
+    except (HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError) as error:
+        raise MissingError(
+            f"there are no weights at {source!r}: no such file or folder, and no hub id that can be fetched"
+        ) from error

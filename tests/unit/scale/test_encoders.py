@@ -11,7 +11,7 @@ from transformers import CLIPConfig, CLIPModel
 
 from gftlib.errors import InputError, MissingError
 from gftlib.paths import write_json
-from gftlib.scale import clip, medclip, tiny
+from gftlib.scale import clip, encoders, medclip, tiny
 from gftlib.scale.clip_conversion import config_from_transformers, state_from_transformers
 from gftlib.scale.embeddings import EmbeddingCache
 from gftlib.scale.encoders import ClipEncoder, load_encoder
@@ -179,6 +179,49 @@ def test_missing_extra_and_misshapen_weights_are_named(tmp_path):
         load_encoder("medclp")
     with pytest.raises(InputError, match="no hub id"):
         load_encoder("medclip")
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "weights.pt", "weights.safetensors"])
+def test_damaged_weights_are_refused_as_input(name, tmp_path):
+    for content in (b"", b"version of something else", b"\0" * 100):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match="cannot be read"):
+            clip.read_state(tmp_path / name)
+    if not name.endswith("safetensors"):
+        torch.save({"a": torch.zeros(2)}, tmp_path / name)
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-40])
+        with pytest.raises(InputError, match="cannot be read"):
+            clip.read_state(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("medclip", "/no/such/folder"),
+        ("medclip", "some/name"),
+        ("clip", "/no/such/folder"),
+        ("monet", "monet.safetensors"),
+        ("clip", "folder/that is/no hub id"),
+    ],
+)
+def test_weights_that_are_not_there_are_missing(name, source):
+    with pytest.raises(MissingError, match=r"there are no weights at .*no such file or folder"):
+        load_encoder(name, source)
+
+
+def test_pickled_weights_are_fetched_from_the_hub_where_there_are_no_others(monkeypatch, tmp_path):
+    asked = []
+
+    def download(source, allow_patterns):
+        asked.append(allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert encoders._local("some/name", hub=True) == tmp_path
+    assert ["*.bin" in patterns for patterns in asked] == [False, True]
+    (tmp_path / "model.safetensors").touch()
+    encoders._local("some/name", hub=True)
+    assert len(asked) == 3
 
 
 def test_monet_is_normalised_as_its_authors_do_and_clip_is_not(tmp_path):
