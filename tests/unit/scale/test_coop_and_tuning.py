@@ -110,15 +110,24 @@ def test_each_stacked_context_is_the_context_alone(parts):
         torch.testing.assert_close(together.context[i], alone.context[0], rtol=1e-2, atol=1e-4)
 
 
+def loss_of(encoder, data, rows):
+    """SCALE's loss of an encoder on its own embeddings of ``rows``, all in one batch."""
+    features, loss = embed(data, EmbeddingCache(encoder)), ScaleLossConfig(reduction="mean")
+    sampler = sampler_of(features, [rows], [0], TrainingConfig(min_steps=1, mixing=0.0))
+    batch = sampler.batch(tuning._Plain(), next(sampler.epoch()), loss)
+    return scale_loss(batch, features.relations, loss).item()
+
+
 @pytest.mark.parametrize("mode", ["lora", "full"])
 def test_tuning_changes_a_copy_and_lowers_the_loss(parts, mode):
     data, encoder, features = parts
     before = encoder.fingerprint()
-    config = TuningConfig(mode, rank=2, learning_rate=1e-3, training=SHORT)
+    config = TuningConfig(mode, rank=2, learning_rate=1e-3, training=replace(SHORT, epochs=3))
     tuned = tune(encoder, data, features, features.pool, config)
     assert encoder.fingerprint() == before
     trained = [n for n, _ in tuned.model.named_parameters() if "lora_" in n]
     assert bool(trained) is (mode == "lora")
+    assert loss_of(tuned, data, features.pool) < 0.99 * loss_of(encoder, data, features.pool)
     images = torch.stack([tuned.transform(data.image(i)) for i in range(3)])
     with torch.no_grad():
         assert not torch.allclose(tuned.encode_images(images), encoder.encode_images(images), atol=1e-6)
