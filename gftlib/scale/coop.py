@@ -42,7 +42,7 @@ class CoopConfig:
 
 
 def names(task: ClassConceptTask) -> list[str]:
-    """Return the name of each combination, then the negative prompt without its full stop."""
+    """Return the name of each combination, then the negative prompt."""
     return [f"{c.concept}, {c.cls}." for c in task.combinations] + [task.negative_prompt]
 
 

@@ -115,7 +115,7 @@ class Relations:
             row, group = (total != 1).nonzero()[0].tolist()
             raise InputError(
                 f"row {row} holds {int(total[row, group])} labels of group {group}, exactly 1 needed; "
-                "expand rows with several labels by losses.expand_copies first"
+                "give a sample with several labels one row for each of them"
             )
         return held.to(torch.int8).argmax(-1).T.contiguous()
 
