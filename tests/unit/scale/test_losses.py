@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gftlib.errors import InputError
-from gftlib.scale.batch import Batch, expand_copies
+from gftlib.scale.batch import Batch
 from gftlib.scale.losses import ScaleLossConfig, info_nce, scale_loss, scale_terms, stack, supcon
 from gftlib.scale.relations import Relations
 
@@ -225,12 +225,6 @@ def test_groups_add_up():
         )
         parts = parts + scale_loss(square(q, labels[group]), alone, config)
     torch.testing.assert_close(both, parts)
-
-
-def test_copies_of_a_multi_label_sample():
-    labels = torch.tensor([[1, 0, 1], [0, 0, 0], [0, 1, 0]])
-    rows, combinations = expand_copies(labels)
-    assert rows.tolist() == [0, 0, 2] and combinations.tolist() == [0, 2, 1]
 
 
 def test_binary_cross_entropy_counts_a_sample_once_and_leaves_absent_combinations_out():

@@ -44,6 +44,15 @@ def test_decisions_of_several_labels_by_hand():
     assert predictions(multi_task(), outputs, 0.3)["combination"].tolist() == [[True, False, True, False]]
 
 
+@pytest.mark.parametrize("scale", [1.0, 20.0, 100.0])
+def test_scores_are_the_log_odds_of_the_softmax_over_two_prompts(scale):
+    rng = np.random.default_rng(0)
+    cosines, negative = rng.uniform(-0.1, 0.1, (6, 4)), rng.uniform(-0.1, 0.1, 6)
+    odds = from_similarities(multi_task(), cosines, negative, scale).combination
+    both = np.exp(scale * np.stack([cosines, np.broadcast_to(negative[:, None], cosines.shape)]))
+    np.testing.assert_allclose(1 / (1 + np.exp(-odds)), (both / both.sum(0))[0], atol=1e-9)
+
+
 def test_metrics_of_exclusive_groups_are_means_over_groups():
     task = exclusive_task()
     truth = np.array([[1, 0, 0, 1, 0], [0, 0, 1, 0, 1]], dtype=np.uint8)

@@ -9,9 +9,10 @@ import pytest
 
 from gftlib.errors import InputError
 from gftlib.results import published
-from gftlib.scale import figures, predictions
+from gftlib.scale import figures, predictions, tables
 from gftlib.scale.outputs import Outputs, class_maximum
 from gftlib.scale.protocol import Cell, report_of, summarize
+from gftlib.scale.shown import Shown
 
 
 def made(use_case: str, n: int = 24) -> tuple[np.ndarray, list[Cell]]:
@@ -85,6 +86,17 @@ def test_combinations_that_the_data_do_not_hold_are_left_out_and_named(tmp_path)
     predictions.write(path, {"medclip": labels[:, keep]}, {"medclip": own}, {"medclip": names})
     assert [c.report for c in predictions.read(path)["medclip"]] == [c.report for c in own]
     assert predictions.summarise(path)
+
+
+def test_goals_by_hand():
+    numbers = {("scale", 0.05): 0.3, ("scale", 1.0): 0.6, ("coop", 1.0): 0.4, ("zero_shot", 0.0): 0.35}
+    records = [
+        {"method": m, "fraction": f, "level": "combination", "macro_f1": v} for (m, f), v in numbers.items()
+    ]
+    table = tables.goals({"monet": Shown("", records, {}, [])})
+    assert table.loc[("skin", "100 %"), ["CoOp", "zero-shot"]].tolist() == [0.2, 0.25]
+    assert table.loc[("skin", "5 %"), "zero-shot"] == -0.05
+    assert np.isnan(table.loc[("skin", "5 %"), "CoOp"])
 
 
 def test_a_foreign_file_is_refused(tmp_path):
