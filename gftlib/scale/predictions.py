@@ -17,7 +17,8 @@ from gftlib.datasets.class_concepts import ClassConceptTask
 from gftlib.errors import InputError
 from gftlib.paths import atomic_path
 from gftlib.scale.outputs import Outputs, class_maximum
-from gftlib.scale.protocol import METRICS, Cell, report_of, summarize
+from gftlib.scale.protocol import METRICS, Cell, report_of
+from gftlib.scale.summaries import summarize
 
 TASKS = {"monet": derm7pt.task, "medclip": padchest_locations.task}
 
@@ -113,7 +114,7 @@ def summarise(path: Path | str) -> dict[str, float]:
 
 
 def records(summary: Mapping[str, float], use_case: str) -> list[dict[str, Any]]:
-    """Return the numbers of one use case as :func:`gftlib.scale.protocol.summarize` does, from a summary."""
+    """Return the numbers of one use case as :func:`gftlib.scale.summaries.summarize` does, from a summary."""
     found: dict[tuple[str, float, str], dict[str, Any]] = {}
     for key, value in summary.items():
         name, method, fraction, level, metric = key.split("|")

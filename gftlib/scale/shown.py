@@ -8,8 +8,8 @@ from typing import Any
 
 from gftlib.results import published
 from gftlib.scale import predictions
-from gftlib.scale.protocol import choices
 from gftlib.scale.study import Study
+from gftlib.scale.summaries import choices
 
 NOTEBOOK = "07_scale"
 
@@ -20,7 +20,7 @@ class Shown:
 
     Args:
         source: Which run ``records`` and ``measured`` are of.
-        records: Of the protocol, see :func:`gftlib.scale.protocol.summarize`.
+        records: Of the protocol, see :func:`gftlib.scale.summaries.summarize`.
         measured: See ``gftlib.scale.measures.MEASURES``.
         beside: The records of the page's own run, where ``records`` are another's; else empty.
     """

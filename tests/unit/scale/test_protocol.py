@@ -12,8 +12,9 @@ from gftlib.errors import InputError
 from gftlib.scale import protocol
 from gftlib.scale.baselines import BUDGET, METHODS, Setting, method
 from gftlib.scale.outputs import Outputs, best_threshold, evaluate, from_similarities, predictions
-from gftlib.scale.protocol import ProtocolConfig, run, summarize
+from gftlib.scale.protocol import ProtocolConfig, run
 from gftlib.scale.sampling import TrainingConfig
+from gftlib.scale.summaries import choices, summarize
 
 CACHED = tuple(name for name, m in METHODS.items() if not m.needs_encoder)
 SMALL = ProtocolConfig(methods=CACHED, fractions=(0.5, 1.0), draws=2)
@@ -150,11 +151,12 @@ def test_the_choice_is_made_on_validation_and_ablations_take_it_over(finished):
 
 def test_choices_are_told_with_the_scores_that_led_to_them(finished):
     _, _, cells = finished
-    told = {(c["method"], c["fraction"]): c for c in protocol.choices(cells)}
+    told = {(c["method"], c["fraction"]): c for c in choices(cells)}
     assert set(told) == {(name, f) for name in CACHED if name != "zero_shot" for f in (0.5, 1.0)}
     own = told["scale", 0.5]
     assert own["candidate"] == own["candidates"][int(np.argmax(own["validation_scores"]))]
     assert len(own["validation_scores"]) == BUDGET
+    assert 0 < own["validation_combinations"] <= len(multi_task())
     json.dumps(list(told.values()), allow_nan=False)
 
 

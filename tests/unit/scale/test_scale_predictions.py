@@ -11,8 +11,9 @@ from gftlib.errors import InputError
 from gftlib.results import published
 from gftlib.scale import figures, predictions, tables
 from gftlib.scale.outputs import Outputs, class_maximum
-from gftlib.scale.protocol import Cell, report_of, summarize
+from gftlib.scale.protocol import Cell, report_of
 from gftlib.scale.shown import Shown
+from gftlib.scale.summaries import summarize
 
 
 def made(use_case: str, n: int = 24) -> tuple[np.ndarray, list[Cell]]:
