@@ -155,7 +155,7 @@ def _tuned(mode: Literal["lora", "full"]) -> Train:
             images = EmbeddingCache(tuned).images(len(part), part.image)[0]
             pad = tuned.pad_length(texts_of(setting.data))  # as in training
             with torch.inference_mode():
-                texts = tuned.encode_texts([*task.prompts, task.negative_prompt], pad)
+                texts = tuned.encode_texts([*task.prompts, task.negative_prompt], pad).cpu()
             images, texts = (torch.nn.functional.normalize(x, dim=-1) for x in (images, texts))
             similarity = (images @ texts.T).numpy()
             scale = float(setting.loss.logit_scale)

@@ -80,7 +80,7 @@ class ContextTexts(nn.Module):
             self.names = self._words(tokens[0])[:, 1:]  # the names with their end and padding
         shape = (config.context, self.first.shape[-1])
         draws = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) * config.std for s in seeds]
-        self.context = nn.Parameter(torch.stack(draws))
+        self.context = nn.Parameter(torch.stack(draws).to(self.first.device))
 
     def forward(self) -> Tensor:
         """Return the embeddings of all names under each context, ``(runs, names, dim)``, at unit length."""
@@ -162,6 +162,7 @@ def train_coop(
     """
     coop, config = coop or CoopConfig(), config or TrainingConfig()
     texts = ContextTexts(encoder, names(features.task), coop, seeds)
+    features = features.to(texts.context.device)
     sampler = PromptSampler(features, rows, seeds, config)
     for members in sampler.alike():
         part = [[values[i] for i in members] for values in (rows, seeds)]
@@ -190,7 +191,7 @@ def coop_outputs(
 ) -> list[Outputs]:
     """Return for each learned context the scores of its own samples ``rows``."""
     with torch.no_grad():
-        similarity = (features.images[0] @ texts().mT).numpy()
+        similarity = (features.images[0] @ texts().cpu().mT).numpy()
     return of_runs(features, similarity, rows, None if logit_scale is None else [logit_scale] * len(rows))
 
 

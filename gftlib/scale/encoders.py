@@ -179,7 +179,9 @@ class MedClipEncoder(Encoder):
         return f"{vocabulary} {self.model.text_model.average_padding}"
 
 
-def load_encoder(name: Name, source: Path | str | None = None, average_padding: bool = True) -> Encoder:
+def load_encoder(
+    name: Name, source: Path | str | None = None, average_padding: bool = True, device: str = "cpu"
+) -> Encoder:
     """Load a published encoder, frozen.
 
     Args:
@@ -187,6 +189,7 @@ def load_encoder(name: Name, source: Path | str | None = None, average_padding: 
         source: A local folder or file (see :func:`gftlib.scale.clip.load` and
             :func:`gftlib.scale.medclip.load`), or a hub id. None: the published hub id; MedCLIP has none.
         average_padding: For MedCLIP, see :class:`gftlib.scale.medclip.MedClipText`.
+        device: Where it works; embeddings that are kept are on the CPU.
 
     Raises:
         InputError: If ``name`` is unknown or the weights do not fit.
@@ -200,12 +203,11 @@ def load_encoder(name: Name, source: Path | str | None = None, average_padding: 
     if name == "medclip":
         model, tokenizer, config = medclip.load(path, average_padding)
         size = model.vision_model.model.config.image_size
-        return MedClipEncoder(
-            model, published_transform(name, size), config.get("dim", medclip.DIM), tokenizer
-        )
+        transform, dim = published_transform(name, size), config.get("dim", medclip.DIM)
+        return MedClipEncoder(model, transform, dim, tokenizer).to(device)
     model, config = clip.load(path)
     transform = published_transform(name, config["vision_cfg"]["image_size"])
-    return ClipEncoder(model, transform, config["embed_dim"], _clip_tokenizer(path, config))
+    return ClipEncoder(model, transform, config["embed_dim"], _clip_tokenizer(path, config)).to(device)
 
 
 def published_transform(name: Name, size: int) -> ImageTransform:

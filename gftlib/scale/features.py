@@ -59,8 +59,8 @@ class Features:
 
     @cached_property
     def relations(self) -> Relations:
-        """Which combinations compete, and which share a class or a concept."""
-        return Relations.of_task(self.task, self.joint)
+        """Which combinations compete, and which share a class or a concept; where the embeddings are."""
+        return Relations.of_task(self.task, self.joint).to(self.images.device)
 
     @property
     def by_pair(self) -> bool:
@@ -77,6 +77,11 @@ class Features:
         """``(N, number of group_classes)`` uint8: the union of the labels of each class."""
         index = self.task.group_class_index
         return np.stack([self.labels[:, index == c].max(1) for c in range(index.max() + 1)], axis=1)
+
+    def to(self, device: torch.device | str) -> Features:
+        """Return the same with the embeddings on a device; labels and indices stay where they are."""
+        names = ("images", "prompts", "negative", "sentences")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def with_labels(self, labels: np.ndarray, pairs: np.ndarray) -> Features:
         """Return the same embeddings under other labels."""

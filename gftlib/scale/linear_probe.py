@@ -99,15 +99,16 @@ def _train(
     config: TrainingConfig,
 ) -> Probe:
     """Train the probes of runs that take the same number of steps."""
-    images = features.images
-    target = torch.from_numpy(np.concatenate([features.labels, features.class_labels], axis=1)).float()
+    images, device = features.images.to(config.device), config.device
+    labels = np.concatenate([features.labels, features.class_labels], axis=1)
+    target = torch.from_numpy(labels).float().to(device)
     own = [torch.from_numpy(np.asarray(r)) for r in rows]
     mean = torch.stack([images[:, r].mean((0, 1)) for r in own]).unsqueeze(1)
     std = torch.stack([images[:, r].std((0, 1), correction=0) for r in own]).unsqueeze(1).clamp_min(1e-6)
     positive = torch.stack([target[r].mean(0) for r in own]).unsqueeze(1)
     ratio = torch.where(positive > 0, (1 - positive) / positive.clamp_min(1e-9), 1.0)
-    weight = torch.zeros(len(own), features.dim, target.shape[1], requires_grad=True)
-    bias = torch.zeros(len(own), 1, target.shape[1], requires_grad=True)
+    weight = torch.zeros(len(own), features.dim, target.shape[1], device=device, requires_grad=True)
+    bias = torch.zeros(len(own), 1, target.shape[1], device=device, requires_grad=True)
     found = Probe(weight, bias, mean, std)
     optimizer = torch.optim.AdamW(
         [weight, bias], probe.learning_rate, weight_decay=probe.weight_decay, fused=True
@@ -115,12 +116,14 @@ def _train(
     order = Order(rows, seeds, len(images), config)
     for _ in range(config.epochs):
         for units in order.epoch():
-            index, there = torch.from_numpy(units.index), torch.from_numpy(units.there).unsqueeze(-1)
-            logits = found.logits(images[torch.from_numpy(units.view), index])
+            index, there, view = (
+                torch.from_numpy(x).to(device) for x in (units.index, units.there[..., None], units.view)
+            )
+            logits = found.logits(images[view, index])
             loss = torch.nn.functional.binary_cross_entropy_with_logits(
                 logits, target[index], pos_weight=ratio if probe.weighted else None, reduction="none"
             )
             optimizer.zero_grad()
             ((loss * there).sum((1, 2)) / there.sum((1, 2)).clamp_min(1)).sum().backward()
             optimizer.step()
-    return Probe(weight.detach(), bias.detach(), mean, std)
+    return Probe(*(x.detach().cpu() for x in (weight, bias, mean, std)))

@@ -167,8 +167,12 @@ def info_nce(batch: Batch, config: ScaleLossConfig) -> Tensor:
     return total / batch.size() if config.reduction == "mean" else total
 
 
-def stack(configs: Sequence[ScaleLossConfig]) -> ScaleLossConfig:
+def stack(configs: Sequence[ScaleLossConfig], device: torch.device | str = "cpu") -> ScaleLossConfig:
     """Return one configuration whose numbers are tensors with one entry per run.
+
+    Args:
+        configs: Of each run.
+        device: Where the tensors are.
 
     Raises:
         InputError: If there is none, or if the runs differ in a choice that is no number.
@@ -184,7 +188,7 @@ def stack(configs: Sequence[ScaleLossConfig]) -> ScaleLossConfig:
                     f"stacked runs must agree in {field.name}, got {sorted(set(map(str, values)))}"
                 )
         else:
-            numbers[field.name] = torch.tensor(values, dtype=torch.float32)
+            numbers[field.name] = torch.tensor(values, dtype=torch.float32, device=device)
     return replace(configs[0], **numbers)
 
 

@@ -30,6 +30,8 @@ class TrainingConfig:
         mixing: Probability that a pair's text is exchanged for one of another training sample with the same
             combination ("we mixed non-corresponding image-text pairs"); without effect where all samples of a
             combination share one prompt.
+        device: Where it is trained; what comes back from adapters and probes is on the CPU. CoOp is trained
+            where its encoder is.
     """
 
     epochs: int = 150
@@ -37,6 +39,7 @@ class TrainingConfig:
     max_batch: int = 64
     min_steps: int = 4
     mixing: float = 0.5
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +147,10 @@ class Sampler(Order, ABC):
         super().__init__(units, seeds, len(features.images), config)
         self.features = features
 
+    def _put(self, values: np.ndarray) -> torch.Tensor:
+        """Return an array as a tensor where the embeddings are."""
+        return torch.from_numpy(values).to(self.features.images.device)
+
     @abstractmethod
     def batch(self, pair: AdapterPair, units: Units, loss: ScaleLossConfig) -> Batch:
         """Return the similarities under the adapters ``pair`` with all that the loss needs beside them."""
@@ -160,20 +167,20 @@ class GroupSampler(Sampler):
     ) -> None:
         """See :class:`Sampler`."""
         super().__init__(features, units, seeds, config)
-        self._local = features.relations.local(torch.from_numpy(features.labels))  # (groups, N)
+        self._local = features.relations.local(self._put(features.labels))  # (groups, N)
 
     def batch(self, pair: AdapterPair, units: Units, loss: ScaleLossConfig) -> Batch:
         """See :class:`Sampler`."""
         f, relations = self.features, self.features.relations
         runs = len(units.index)
-        images = pair.image(f.images[torch.from_numpy(units.view), torch.from_numpy(units.index)])
+        images = pair.image(f.images[self._put(units.view), self._put(units.index)])
         prompts = pair.text(f.prompts.expand(runs, -1, -1))
         q = (images @ prompts.mT)[..., relations.combination].movedim(-2, 1)  # (runs, groups, B, K)
-        label = self._local[:, torch.from_numpy(units.index)].movedim(0, 1)
-        there = torch.from_numpy(units.there).unsqueeze(1)
+        label = self._local[:, self._put(units.index)].movedim(0, 1)
+        there = self._put(units.there).unsqueeze(1)
         width = relations.width
         held = torch.nn.functional.one_hot(label, width) * there.unsqueeze(-1)
-        column = torch.arange(width).expand(*label.shape[:-1], width)
+        column = torch.arange(width, device=q.device).expand(*label.shape[:-1], width)
         negative = None
         if loss.cross_entropy == "binary":
             negative = (images @ pair.text(f.negative.expand(runs, 1, -1)).mT).squeeze(-1)
@@ -210,18 +217,18 @@ class PairSampler(Sampler):
     def batch(self, pair: AdapterPair, units: Units, loss: ScaleLossConfig) -> Batch:
         """See :class:`Sampler`."""
         f, runs = self.features, len(units.index)
-        pairs = torch.from_numpy(f.pairs[units.index])
+        pairs = self._put(f.pairs[units.index])
         sample, label = pairs[..., 0], pairs[..., 2].unsqueeze(1)
-        images = pair.image(f.images[torch.from_numpy(units.view), sample])
-        q = (images @ pair.text(f.sentences[torch.from_numpy(units.text)]).mT).unsqueeze(1)
-        there = torch.from_numpy(units.there).unsqueeze(1)
-        own = torch.arange(label.shape[-1]).expand_as(label)
+        images = pair.image(f.images[self._put(units.view), sample])
+        q = (images @ pair.text(f.sentences[self._put(units.text)]).mT).unsqueeze(1)
+        there = self._put(units.there).unsqueeze(1)
+        own = torch.arange(label.shape[-1], device=q.device).expand_as(label)
         prompt = negative = truth = None
         if loss.absent == "prompt":
             prompt = (images @ pair.text(f.prompts.expand(runs, -1, -1)).mT).unsqueeze(1)
         if loss.cross_entropy == "binary":
             negative = (images @ pair.text(f.negative.expand(runs, 1, -1)).mT).movedim(-1, 1)
-            truth = torch.from_numpy(f.labels)[sample].unsqueeze(1)
+            truth = self._put(f.labels)[sample].unsqueeze(1)
         return Batch(q, label, label, there, there, own, prompt, negative, truth)
 
 
@@ -238,25 +245,26 @@ class PromptSampler(Sampler):
         self._copies = np.argwhere(features.labels > 0) if features.by_pair else None
         if self._copies is None:
             units = rows
-            self._local = features.relations.local(torch.from_numpy(features.labels))
         else:
             units = [np.flatnonzero(np.isin(self._copies[:, 0], r)) for r in rows]
         super().__init__(features, units, seeds, config)
+        if self._copies is None:
+            self._local = features.relations.local(self._put(features.labels))
 
     def batch(self, pair: AdapterPair, units: Units, loss: ScaleLossConfig) -> Batch:
         """See :class:`Sampler`."""
         f, relations = self.features, self.features.relations
-        index = torch.from_numpy(units.index)
+        index = self._put(units.index)
         if self._copies is None:
             sample, label = index, self._local[:, index].movedim(0, 1)
         else:
-            copies = torch.from_numpy(self._copies)[index]
+            copies = self._put(self._copies)[index]
             sample, label = copies[..., 0], copies[..., 1].unsqueeze(1)
-        images = pair.image(f.images[torch.from_numpy(units.view), sample])
+        images = pair.image(f.images[self._put(units.view), sample])
         prompts = pair.text(f.prompts.expand(len(index), -1, -1))
         q = (images @ prompts.mT)[..., relations.combination].movedim(-2, 1)
-        there = torch.from_numpy(units.there).unsqueeze(1)
-        column = torch.arange(relations.width).expand(*label.shape[:-1], relations.width)
+        there = self._put(units.there).unsqueeze(1)
+        column = torch.arange(relations.width, device=q.device).expand(*label.shape[:-1], relations.width)
         return Batch(q, label, column, there, prompt=q)
 
 

@@ -69,6 +69,7 @@ def train_adapters(
     adapter, config = adapter or AdapterConfig(), config or TrainingConfig()
     if not runs:
         raise InputError("no runs to train")
+    features = features.to(config.device)
     make = sampler_of if texts == "pairs" else PromptSampler
     sampler = make(features, [r.rows for r in runs], [r.seed for r in runs], config)
     if len(groups := sampler.alike()) > 1:
@@ -77,10 +78,10 @@ def train_adapters(
             part = train_adapters(features, [runs[i] for i in members], adapter, objective, config, texts)
             whole.put(members, part)
         return whole.requires_grad_(False)
-    loss_config = stack([run.loss for run in runs])
+    loss_config = stack([run.loss for run in runs], config.device)
     starts = torch.tensor([adapter.alpha if run.alpha is None else run.alpha for run in runs])
     generators = [torch.Generator().manual_seed(run.seed) for run in runs]
-    pair = AdapterPair(features.dim, adapter, len(runs), starts, generators)
+    pair = AdapterPair(features.dim, adapter, len(runs), starts, generators).to(config.device)
     parameters = [p for p in pair.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, config.learning_rate, fused=True)
     compute = scale_loss if objective == "scale" else lambda b, _, c: info_nce(b, c)
@@ -91,4 +92,4 @@ def train_adapters(
             loss.backward()
             optimizer.step()
         logger.debug("epoch %d: loss %.3f over %d runs", epoch, loss.item(), len(runs))
-    return pair.requires_grad_(False)
+    return pair.requires_grad_(False).cpu()

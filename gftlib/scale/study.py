@@ -131,14 +131,15 @@ def _open(name: UseCaseName, profile: Profile, folder: Path) -> UseCase:
         {which: _expanded(where) for which, where in encoders.items() if where},
         profile.chest.views if name == "medclip" else 0,
         seed=profile.seed,
+        device=profile.scale.device,
     )
 
 
 def _setting(use: UseCase, settings: ScaleSettings) -> Setting:
     return use.setting(
-        TrainingConfig(epochs=settings.epochs),
-        coop=TrainingConfig(epochs=settings.coop_epochs),
-        tuning=TrainingConfig(epochs=settings.tuned_epochs, max_batch=32),
+        TrainingConfig(epochs=settings.epochs, device=settings.device),
+        coop=TrainingConfig(epochs=settings.coop_epochs, device=settings.device),
+        tuning=TrainingConfig(epochs=settings.tuned_epochs, max_batch=32, device=settings.device),
     )
 
 

@@ -57,7 +57,7 @@ def tune(
     config: TuningConfig | None = None,
     seed: int = 0,
 ) -> Encoder:
-    """Return a tuned copy of ``encoder``; the one given stays as it is.
+    """Return a tuned copy of ``encoder``, where it was trained; the one given stays as it is.
 
     Args:
         encoder: The frozen encoder.
@@ -74,6 +74,7 @@ def tune(
     if not len(rows):
         raise InputError("no training samples to tune on")
     tuned = copy.deepcopy(encoder, {id(encoder.tokenizer): encoder.tokenizer})  # large, and never changed
+    tuned = tuned.to(config.training.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if config.mode == "lora":
@@ -124,9 +125,8 @@ def _step(
     own = features.pairs[index] if features.by_pair else None
     sample = index if own is None else own[:, 0]
     kept = np.unique(sample)
-    images = _unit(
-        encoder.encode_images(encoder.transform.normalize(np.stack([pixels[int(i)] for i in kept])))
-    )
+    normal = encoder.transform.normalize(np.stack([pixels[int(i)] for i in kept]))
+    images = _unit(encoder.encode_images(normal.to(config.training.device)))
     h = len(features.task)
     spoken = np.unique(units.text[0][units.there[0]]) if own is not None else np.zeros(0, dtype=np.int64)
     read = [*texts.prompts, *(texts.sentences[s] for s in spoken)]
@@ -151,7 +151,7 @@ def _step(
     step = Units(here, np.ones(here.shape, dtype=bool), np.zeros_like(here), text)
     whole = np.arange(len(kept))
     batch = sampler_of(local, [whole], [0], config.training).batch(_Plain(), step, config.loss)
-    return scale_loss(batch, features.relations, config.loss).sum()
+    return scale_loss(batch, local.relations, config.loss).sum()
 
 
 class _Plain:

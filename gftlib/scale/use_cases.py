@@ -63,6 +63,7 @@ def open_use_case(
     views: int | None = None,
     flips: bool = False,
     seed: int = 0,
+    device: str = "cpu",
 ) -> UseCase:
     """Load or draw the data and embed them once.
 
@@ -76,6 +77,7 @@ def open_use_case(
             augmentations in the first use case").
         flips: Whether views may be mirrored, see :class:`gftlib.scale.transforms.View`.
         seed: Of cohort and views.
+        device: Where the encoders work.
 
     Raises:
         InputError: If the use case is unknown or the data cannot be used.
@@ -84,7 +86,7 @@ def open_use_case(
     if name not in _PHANTOMS:
         raise InputError(f"unknown use case {name!r}{did_you_mean(name, _PHANTOMS)}")
     data = _PHANTOMS[name](n=samples, seed=seed, folder=folder) if source is None else _REAL[name](source)
-    encoders = {which: _encoder(which, weights or {}) for which in (name, "clip")}
+    encoders = {which: _encoder(which, weights or {}, device) for which in (name, "clip")}
     views = {"monet": 0, "medclip": 4}[name] if views is None else views
     embedded = {
         which: embed(data, EmbeddingCache(encoder, folder), views if which == name else 0, flips, seed)
@@ -103,5 +105,7 @@ def _shown(name: UseCaseName, task: ClassConceptTask) -> tuple[str, str]:
     return group if group in groups and len(groups) > 1 else "", figure_class if several else ""
 
 
-def _encoder(name: Name, weights: dict[Name, str]) -> Encoder:
-    return load_encoder(name, weights[name]) if weights.get(name) else tiny.load(name)
+def _encoder(name: Name, weights: dict[Name, str], device: str) -> Encoder:
+    if weights.get(name):
+        return load_encoder(name, weights[name], device=device)
+    return tiny.load(name).to(device)
