@@ -19,6 +19,7 @@ DEVICES = {
     "02_staging": "staging",
     "05_lora_tuning": "tuning",
     "06_agent_evaluation": "tuning",
+    "07_scale": "scale",
     "09_bird_grounding": "grounding",
 }
 """The section whose ``device`` a notebook's networks run on; the others run on the processor alone."""

@@ -125,6 +125,7 @@ class ScaleSettings(Strict):
     tuned_epochs: int = Field(ge=1, description="of LoRA and full fine-tuning")
     default_draws: int = Field(ge=1, description="draws on which each declared default is measured")
     default_fraction: float = Field(gt=0, le=1, description="share of the data on which that is done")
+    device: str = Field(description="where encoders work and methods are trained: cpu, cuda")
 
 
 class ScanCohort(Strict):

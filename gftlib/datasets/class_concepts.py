@@ -140,6 +140,13 @@ class ClassConceptTask:
             )
         return found[0]
 
+    def part(self, columns: Sequence[int]) -> ClassConceptTask:
+        """Return the task of some of the combinations, with the classes and concepts that they name."""
+        chosen = tuple(self.combinations[h] for h in columns)
+        classes = tuple(c for c in self.classes if c in {x.cls for x in chosen})
+        concepts = tuple(c for c in self.concepts if c in {x.concept for x in chosen})
+        return replace(self, classes=classes, concepts=concepts, combinations=chosen)
+
     @property
     def prompts(self) -> list[str]:
         """The prompt of each combination."""

@@ -191,7 +191,7 @@ def _read_splits(folder: Path, n: int) -> np.ndarray:
     for name in SPLITS:
         path = folder / "meta" / f"{name}_indexes.csv"
         indices = pd.to_numeric(read_table(path, ("indexes",))["indexes"], errors="coerce")
-        if indices.isna().any() or not indices.between(0, n - 1).all():
+        if not (indices.between(0, n - 1) & (indices % 1 == 0)).all():  # neither holds of what is no number
             raise InputError(f"{path}: the indexes must be row positions from 0 to {n - 1} of meta.csv")
         positions = indices.to_numpy(dtype=np.int64)
         if (taken := split[positions] != "").any() or len(set(positions)) != len(positions):

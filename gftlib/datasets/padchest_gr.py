@@ -140,8 +140,8 @@ def check(path: Path | str, multiple: MultiLocation = "all") -> Report:
     sentences = Counter(
         bool(f.get("abnormal"))
         for record in records
-        if isinstance(record, dict)
-        for f in record.get("findings") or ()
+        if isinstance(record, dict) and isinstance(record.get("findings"), list)
+        for f in record["findings"]
         if isinstance(f, dict)
     )
     counts = [

@@ -125,21 +125,34 @@ def _findings(
         if not isinstance(sentence, str) or not sentence.strip():
             problems.append("a finding without an English sentence is left out")
             continue
-        labels = [str(label).strip().lower() for label in finding.get("labels") or ()]
-        places = coarse_locations(map(str, finding.get("locations") or ()), multiple)
+        given, told = _lists(finding)
+        problems += told
+        labels = [str(label).strip().lower() for label in given["labels"]]
+        places = coarse_locations(map(str, given["locations"]), multiple)
         pairs = (
             [(f, place) for f in _FINDINGS if f in labels for place in places]
             if finding.get("abnormal")
             else []
         )
         texts += [(sentence.strip(), pair) for pair in pairs or [None]]
-        for values in finding.get("boxes") or ():
+        for values in given["boxes"]:
             box = _box(values)
             if box is None:
                 problems.append(f"the box {values!r} is left out: it must be x1 < x2, y1 < y2 within 0 and 1")
             else:
                 boxes += [(pair, box) for pair in pairs]
     return texts, boxes, problems
+
+
+def _lists(finding: dict[str, Any]) -> tuple[dict[str, list[Any]], list[str]]:
+    """Return the lists of a finding, empty where there is none, and a line for each that is no list."""
+    given = {name: finding.get(name) or [] for name in ("labels", "locations", "boxes")}
+    problems = [
+        f"the {name} {value!r} of a finding are left out: a list is needed"
+        for name, value in given.items()
+        if not isinstance(value, list)
+    ]
+    return {name: value if isinstance(value, list) else [] for name, value in given.items()}, problems
 
 
 def _box(values: Any) -> Box | None:

@@ -115,23 +115,6 @@ def macro_auc(truth: ArrayLike, score: ArrayLike) -> tuple[float, int]:
     return (float(found[defined].mean()) if defined.any() else float("nan")), int(defined.sum())
 
 
-def two_prompt_probability(
-    similarity: ArrayLike, negative: ArrayLike, logit_scale: float
-) -> NDArray[np.float64]:
-    """Return the softmax over two prompt options, the label's and "No finding." (SCALE, section 2.3.2).
-
-    Args:
-        similarity: Cosines to the prompt of each label, ``(N, C)``.
-        negative: Cosines to the negative prompt, ``(N,)``.
-        logit_scale: What cosines are multiplied with.
-
-    Returns:
-        The probability of the label's prompt, ``(N, C)``.
-    """
-    margin = logit_scale * (np.asarray(similarity, float) - np.asarray(negative, float)[:, None])
-    return np.where(margin >= 0, 1 / (1 + np.exp(-abs(margin))), 1 - 1 / (1 + np.exp(-abs(margin))))
-
-
 def interval(metric: Callable[..., float], *columns: ArrayLike, resamples: int = 1000, seed: int = 0) -> Cell:
     """Return a metric with its percentile bootstrap interval over items.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from gftlib.errors import InputError
+from gftlib.errors import InputError, did_you_mean
 
 ALPHA_MARGIN = 1e-3  # keeps the logit of a start at 0 or 1 finite
 
@@ -42,6 +43,10 @@ class AdapterConfig:
             raise InputError(
                 f"reduction and adapters_per_branch must be at least 1, got {self.reduction} and "
                 f"{self.adapters_per_branch}"
+            )
+        if self.alpha_range not in (known := ("unit", "free", "fixed")):
+            raise InputError(
+                f"unknown alpha_range {self.alpha_range!r}{did_you_mean(self.alpha_range, known)}"
             )
         if self.alpha_range != "free" and not 0 <= self.alpha <= 1:
             raise InputError(f"alpha must lie in [0, 1] unless alpha_range is 'free', got {self.alpha}")
@@ -139,6 +144,12 @@ class AdapterPair(nn.Module):
     def forward(self, images: Tensor, texts: Tensor) -> Tensor:
         """Return the matrix Q of cosines, ``([runs,] N, M)``."""
         return self.image(images) @ self.text(texts).mT
+
+    def put(self, runs: Sequence[int], other: AdapterPair) -> None:
+        """Take over the weights of ``other``, whose stacked adapters are those of ``runs``."""
+        theirs = other.state_dict()
+        for name, value in self.state_dict().items():  # shares its memory with the parameters
+            value[list(runs)] = theirs[name]
 
     def _branch(self, name: str, f: Tensor) -> Tensor:
         out = self.branches[name](f) if name in self.branches else f

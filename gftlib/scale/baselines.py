@@ -19,7 +19,7 @@ from gftlib.scale.adapters import AdapterConfig
 from gftlib.scale.coop import CoopConfig, coop_outputs, train_coop
 from gftlib.scale.embeddings import EmbeddingCache
 from gftlib.scale.encoders import Encoder
-from gftlib.scale.features import Features
+from gftlib.scale.features import Features, texts_of
 from gftlib.scale.linear_probe import ProbeConfig, train_probes
 from gftlib.scale.losses import ScaleLossConfig
 from gftlib.scale.outputs import Outputs, adapted_outputs, from_similarities, zero_shot
@@ -151,11 +151,11 @@ def _tuned(mode: Literal["lora", "full"]) -> Train:
         for job in jobs:
             config = TuningConfig(mode, training=setting.tuning, loss=setting.loss, **job.candidate)
             tuned = tune(setting.encoder, setting.data, setting.features, job.rows, config, job.seed)
-            part = setting.data.subset(job.score)
-            cache = EmbeddingCache(tuned)
-            images = cache.images(len(part), part.image)[0]
-            task = setting.features.task
-            texts = cache.texts([*task.prompts, task.negative_prompt])
+            part, task = setting.data.subset(job.score), setting.features.task
+            images = EmbeddingCache(tuned).images(len(part), part.image)[0]
+            pad = tuned.pad_length(texts_of(setting.data))  # as in training
+            with torch.inference_mode():
+                texts = tuned.encode_texts([*task.prompts, task.negative_prompt], pad).cpu()
             images, texts = (torch.nn.functional.normalize(x, dim=-1) for x in (images, texts))
             similarity = (images @ texts.T).numpy()
             scale = float(setting.loss.logit_scale)

@@ -75,16 +75,3 @@ def aggregate(z: Tensor, members: Tensor) -> Tensor:
         ``(..., groups, N, S)``.
     """
     return z.unsqueeze(-2).masked_fill(~members.unsqueeze(-3), MASKED).amax(-1)
-
-
-def expand_copies(labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return one (row, combination) pair per label held, so that "sample i is treated as a separate sample".
-
-    Args:
-        labels: Multi-hot ``(N, n_combinations)``.
-
-    Returns:
-        Row and combination indices, each ``(copies,)``; a row without a label has no copy.
-    """
-    pairs = labels.nonzero()
-    return pairs[:, 0], pairs[:, 1]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from open_clip.model import CLIP
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -88,11 +90,17 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """Read a state dict without executing anything that the file may hold.
 
     Raises:
-        InputError: If the file is no state dict of tensors.
+        InputError: If the file is damaged or no state dict of tensors.
     """
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
+        raise InputError(
+            f"{path} cannot be read: it is damaged, holds more than tensors, or is no file of weights; "
+            "fetch it again"
+        ) from error
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):

@@ -42,7 +42,7 @@ class CoopConfig:
 
 
 def names(task: ClassConceptTask) -> list[str]:
-    """Return the name of each combination, then the negative prompt without its full stop."""
+    """Return the name of each combination, then the negative prompt."""
     return [f"{c.concept}, {c.cls}." for c in task.combinations] + [task.negative_prompt]
 
 
@@ -80,7 +80,7 @@ class ContextTexts(nn.Module):
             self.names = self._words(tokens[0])[:, 1:]  # the names with their end and padding
         shape = (config.context, self.first.shape[-1])
         draws = [torch.randn(shape, generator=torch.Generator().manual_seed(s)) * config.std for s in seeds]
-        self.context = nn.Parameter(torch.stack(draws))
+        self.context = nn.Parameter(torch.stack(draws).to(self.first.device))
 
     def forward(self) -> Tensor:
         """Return the embeddings of all names under each context, ``(runs, names, dim)``, at unit length."""
@@ -162,17 +162,28 @@ def train_coop(
     """
     coop, config = coop or CoopConfig(), config or TrainingConfig()
     texts = ContextTexts(encoder, names(features.task), coop, seeds)
+    features = features.to(texts.context.device)
+    sampler = PromptSampler(features, rows, seeds, config)
+    for members in sampler.alike():
+        part = [[values[i] for i in members] for values in (rows, seeds)]
+        own = ContextTexts(encoder, names(features.task), coop, part[1])
+        _train(own, PromptSampler(features, *part, config), features, coop)
+        with torch.no_grad():
+            texts.context[members] = own.context
+    return texts.requires_grad_(False)
+
+
+def _train(texts: ContextTexts, sampler: PromptSampler, features: Features, coop: CoopConfig) -> None:
+    """Learn the contexts of runs that take the same number of steps."""
     scale = features.logit_scale if coop.logit_scale is None else coop.logit_scale
     loss = ScaleLossConfig(0, 0, 0, 0, logit_scale=scale, absent="prompt", reduction="mean")
-    sampler = PromptSampler(features, rows, seeds, config)
     optimizer = torch.optim.Adam([texts.context], coop.learning_rate)
-    for _ in range(config.epochs):
+    for _ in range(sampler.config.epochs):
         for units in sampler.epoch():
             batch = sampler.batch(_Fixed(texts()[:, :-1]), units, loss)
             optimizer.zero_grad()
             scale_loss(batch, features.relations, loss).sum().backward()
             optimizer.step()
-    return texts.requires_grad_(False)
 
 
 def coop_outputs(
@@ -180,7 +191,7 @@ def coop_outputs(
 ) -> list[Outputs]:
     """Return for each learned context the scores of its own samples ``rows``."""
     with torch.no_grad():
-        similarity = (features.images[0] @ texts().mT).numpy()
+        similarity = (features.images[0] @ texts().cpu().mT).numpy()
     return of_runs(features, similarity, rows, None if logit_scale is None else [logit_scale] * len(rows))
 
 

@@ -40,20 +40,23 @@ class EmbeddingCache:
             self._rows = dict(zip(keys, stored["values"], strict=True))
 
     def images(
-        self, count: int, image: Callable[[int], np.ndarray], views: Sequence[View | None] = (None,)
+        self,
+        count: int,
+        image: Callable[[int], np.ndarray],
+        views: Callable[[int], Sequence[View | None]] = lambda _: (None,),
     ) -> torch.Tensor:
         """Return image embeddings ``(views, count, dim)`` float32, not normalised.
 
         Args:
             count: Number of images.
             image: Gives image ``i`` as uint8.
-            views: Augmented views; None is the image itself. With ``count`` views per sample pass one by one.
+            views: Gives the views of image ``i``, as many of each; None is the image itself.
         """
         keys, pending = [], {}
         for i in range(count):
             pixels = np.ascontiguousarray(image(i))
             content = sha256(repr(pixels.shape).encode() + pixels.tobytes())
-            for view in views:
+            for view in views(i):
                 mark = "" if view is None else json.dumps(asdict(view))
                 key = sha256(f"image {content} {mark}".encode())
                 keys.append(key)
@@ -63,7 +66,7 @@ class EmbeddingCache:
                     self._encode_images(pending)
         self._encode_images(pending)
         self._write()
-        return self._table(keys).view(count, len(views), -1).transpose(0, 1).contiguous()
+        return self._table(keys).view(count, len(keys) // count, -1).transpose(0, 1).contiguous()
 
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Return text embeddings ``(len(texts), dim)`` float32, not normalised.

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from gftlib.errors import InputError, did_you_mean
+from gftlib.errors import InputError, MissingError, did_you_mean
 from gftlib.scale import clip, medclip
 from gftlib.scale.compact_tokenizer import CompactTokenizer
 from gftlib.scale.transforms import (
@@ -26,6 +26,8 @@ from gftlib.scale.transforms import (
 )
 
 Name = Literal["clip", "monet", "medclip"]
+_SUFFIXES = (".pt", ".bin", ".safetensors")
+_WANTED = ["*.json", "*.safetensors", "*.txt"]
 HUB_IDS = {"clip": "openai/clip-vit-large-patch14", "monet": "chanwkim/monet"}
 
 
@@ -177,7 +179,9 @@ class MedClipEncoder(Encoder):
         return f"{vocabulary} {self.model.text_model.average_padding}"
 
 
-def load_encoder(name: Name, source: Path | str | None = None, average_padding: bool = True) -> Encoder:
+def load_encoder(
+    name: Name, source: Path | str | None = None, average_padding: bool = True, device: str = "cpu"
+) -> Encoder:
     """Load a published encoder, frozen.
 
     Args:
@@ -185,6 +189,7 @@ def load_encoder(name: Name, source: Path | str | None = None, average_padding: 
         source: A local folder or file (see :func:`gftlib.scale.clip.load` and
             :func:`gftlib.scale.medclip.load`), or a hub id. None: the published hub id; MedCLIP has none.
         average_padding: For MedCLIP, see :class:`gftlib.scale.medclip.MedClipText`.
+        device: Where it works; embeddings that are kept are on the CPU.
 
     Raises:
         InputError: If ``name`` is unknown or the weights do not fit.
@@ -194,16 +199,15 @@ def load_encoder(name: Name, source: Path | str | None = None, average_padding: 
         raise InputError(f"unknown encoder {name!r}{did_you_mean(name, ('clip', 'monet', 'medclip'))}")
     if source is None and name == "medclip":
         raise InputError("MedCLIP needs the path of its published checkpoint; it has no hub id")
-    path = _local(source if source is not None else HUB_IDS[name])
+    path = _local(source if source is not None else HUB_IDS[name], hub=name != "medclip")
     if name == "medclip":
         model, tokenizer, config = medclip.load(path, average_padding)
         size = model.vision_model.model.config.image_size
-        return MedClipEncoder(
-            model, published_transform(name, size), config.get("dim", medclip.DIM), tokenizer
-        )
+        transform, dim = published_transform(name, size), config.get("dim", medclip.DIM)
+        return MedClipEncoder(model, transform, dim, tokenizer).to(device)
     model, config = clip.load(path)
     transform = published_transform(name, config["vision_cfg"]["image_size"])
-    return ClipEncoder(model, transform, config["embed_dim"], _clip_tokenizer(path, config))
+    return ClipEncoder(model, transform, config["embed_dim"], _clip_tokenizer(path, config)).to(device)
 
 
 def published_transform(name: Name, size: int) -> ImageTransform:
@@ -225,11 +229,26 @@ def _clip_tokenizer(path: Path, config: dict[str, Any]) -> Callable[[list[str]],
     return SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
 
 
-def _local(source: Path | str) -> Path:
-    """Return a local path, fetching a hub id's files if ``source`` is no path."""
-    if Path(source).exists() or isinstance(source, Path):
-        return Path(source)
-    from huggingface_hub import snapshot_download
+def _local(source: Path | str, hub: bool) -> Path:
+    """Return a local path, fetching a hub id's files if ``source`` is no path.
 
-    wanted = ["*.json", "*.safetensors", "*.txt"]
-    return Path(snapshot_download(str(source), allow_patterns=wanted))
+    Raises:
+        MissingError: If there is no such path and it is no hub id, or the hub has none of that name.
+    """
+    path = Path(source)
+    if path.exists():
+        return path
+    if not hub or isinstance(source, Path) or path.is_absolute() or path.suffix in _SUFFIXES:
+        raise MissingError(f"there are no weights at {source}: no such file or folder")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        found = Path(snapshot_download(source, allow_patterns=_WANTED))
+        if any(found.glob("*.safetensors")):
+            return found
+        return Path(snapshot_download(source, allow_patterns=[*_WANTED, "*.bin"]))
+    except (HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError) as error:
+        raise MissingError(
+            f"there are no weights at {source!r}: no such file or folder, and no hub id that can be fetched"
+        ) from error

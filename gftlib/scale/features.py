@@ -15,7 +15,7 @@ from gftlib.datasets.splitting import stratified_test
 from gftlib.errors import InputError
 from gftlib.scale.embeddings import EmbeddingCache
 from gftlib.scale.relations import Relations
-from gftlib.scale.transforms import View
+from gftlib.scale.transforms import draw_views
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +59,8 @@ class Features:
 
     @cached_property
     def relations(self) -> Relations:
-        """Which combinations compete, and which share a class or a concept."""
-        return Relations.of_task(self.task, self.joint)
+        """Which combinations compete, and which share a class or a concept; where the embeddings are."""
+        return Relations.of_task(self.task, self.joint).to(self.images.device)
 
     @property
     def by_pair(self) -> bool:
@@ -78,6 +78,11 @@ class Features:
         index = self.task.group_class_index
         return np.stack([self.labels[:, index == c].max(1) for c in range(index.max() + 1)], axis=1)
 
+    def to(self, device: torch.device | str) -> Features:
+        """Return the same with the embeddings on a device; labels and indices stay where they are."""
+        names = ("images", "prompts", "negative", "sentences")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
     def with_labels(self, labels: np.ndarray, pairs: np.ndarray) -> Features:
         """Return the same embeddings under other labels."""
         return replace(self, labels=labels, pairs=pairs)
@@ -93,7 +98,7 @@ def embed(
         cache: The encoder with its stored embeddings.
         views: Number of augmented views per image beside the image itself (MedCLIP's augmentation).
         flips: Whether augmented views may be mirrored, see :class:`gftlib.scale.transforms.View`.
-        seed: Of the views.
+        seed: Of the views, which differ from image to image.
 
     Raises:
         InputError: If the data hold no text for a label, or no test samples.
@@ -101,16 +106,14 @@ def embed(
     test = data.split == "test"
     if not test.any() or test.all():
         raise InputError(f"{test.sum()} of {len(data)} samples are in the test split; some must be, not all")
-    rng = np.random.default_rng([seed, views])
-    drawn = [None, *(View.draw(rng, flips) for _ in range(views))]
-    texts, pairs = _pairs(data)
+    _, pairs = _pairs(data)
     task = data.task
     # One call for all texts, so that they are padded alike where padding is part of the embedding.
-    encoded = _unit(cache.texts([*task.prompts, task.negative_prompt, *texts]))
+    encoded = _unit(cache.texts(texts_of(data)))
     h = len(task)
     return Features(
         task=task,
-        images=_unit(cache.images(len(data), data.image, drawn)),
+        images=_unit(cache.images(len(data), data.image, lambda i: draw_views(i, views, flips, seed))),
         prompts=encoded[:h],
         negative=encoded[h],
         sentences=encoded[h + 1 :],
@@ -124,18 +127,15 @@ def embed(
 
 def restrict(features: Features, columns: Sequence[int]) -> Features:
     """Return the same samples under a part of the combinations; samples that hold none of them stay."""
-    task, keep = features.task, list(columns)
-    combinations = tuple(task.combinations[h] for h in keep)
-    smaller = replace(
-        task,
-        classes=tuple(c for c in task.classes if c in {x.cls for x in combinations}),
-        concepts=tuple(c for c in task.concepts if c in {x.concept for x in combinations}),
-        combinations=combinations,
-    )
+    keep = list(columns)
     pairs = features.pairs[np.isin(features.pairs[:, 2], keep)].copy()
     pairs[:, 2] = [keep.index(h) for h in pairs[:, 2]]
     return replace(
-        features, task=smaller, prompts=features.prompts[keep], labels=features.labels[:, keep], pairs=pairs
+        features,
+        task=features.task.part(keep),
+        prompts=features.prompts[keep],
+        labels=features.labels[:, keep],
+        pairs=pairs,
     )
 
 
@@ -179,6 +179,11 @@ def carve(features: Features, rows: np.ndarray, share: float, seed: int) -> tupl
 def sentences_of(data: ClassConceptData) -> list[str]:
     """Return the distinct sentences that describe a combination, as ``Features.sentences`` has them."""
     return _pairs(data)[0]
+
+
+def texts_of(data: ClassConceptData) -> list[str]:
+    """Return all texts that are padded alike: the prompts, the negative one, the sentences."""
+    return [*data.task.prompts, data.task.negative_prompt, *sentences_of(data)]
 
 
 def _pairs(data: ClassConceptData) -> tuple[list[str], np.ndarray]:

@@ -127,9 +127,9 @@ def clusters_figure(one: Shown | None) -> Figure | None:
     """Draw Figure 4: t-SNE of report sentences before and after, coloured by combination.
 
     Args:
-        one: The use case with sentences; None: it was not run, and there is no figure.
+        one: The use case with sentences; None, or without clusters: there is no figure.
     """
-    if one is None:
+    if one is None or not one.measured["clusters"]:
         return None
     found = one.measured["clusters"]
     models = [name for name in found if name != "combination"]
@@ -156,9 +156,8 @@ def _ablation(panel: Axes, records: Sequence[dict[str, Any]]) -> None:
     for method in (m for m in METHODS if m.startswith("scale") and m in set(table["method"])):
         own = table[(table["method"] == method) & table["fraction"].isin(fractions)].sort_values("fraction")
         style = {"color": COLOURS.get(method), "linestyle": "-" if method in COLOURS else "--", "marker": "."}
-        panel.errorbar(
-            own["fraction"], own["macro_f1"], own["macro_f1_std"], label=label(method), capsize=2, **style
-        )
+        bars = own["macro_f1_std"].astype(float)
+        panel.errorbar(own["fraction"], own["macro_f1"], bars, label=label(method), capsize=2, **style)
     panel.set_xscale("log")
     panel.set_xticks(fractions, [f"{100 * f:g}" for f in fractions])
     panel.minorticks_off()
@@ -182,9 +181,10 @@ def _lambdas(panel: Axes, records: Sequence[dict[str, float]]) -> None:
 def _imbalance(panel: Axes, records: Sequence[dict[str, Any]]) -> None:
     for method, own in pd.DataFrame(records).groupby("method", sort=False):
         style = {"color": COLOURS.get(str(method)), "label": label(str(method)), "marker": "."}
-        panel.errorbar(100 * own["kept"], own["macro_f1"], own["macro_f1_std"], capsize=2, **style)
+        bars = own["macro_f1_std"].astype(float)  # None, of a single draw, becomes NaN: no bar
+        panel.errorbar(100 * own["kept"], own["macro_f1"], bars, capsize=2, **style)
     panel.invert_xaxis()
-    panel.set_xlabel("rare combinations kept, %", fontsize=8)
+    panel.set_xlabel("samples with rare combinations kept, %", fontsize=8)
     panel.set_ylabel("macro F1, validation", fontsize=8)
 
 
@@ -197,6 +197,5 @@ def _line(panel: Any, own: pd.DataFrame, metric: str, method: str, fractions: li
         panel.plot(fractions, [values[metric].iloc[0]] * len(fractions), linestyle=":", **style)
         return
     line = "--" if method == "linear_probe_weighted" else "-"
-    panel.errorbar(
-        values["fraction"], values[metric], values[f"{metric}_std"], linestyle=line, capsize=2, **style
-    )
+    bars = values[f"{metric}_std"].astype(float)
+    panel.errorbar(values["fraction"], values[metric], bars, linestyle=line, capsize=2, **style)

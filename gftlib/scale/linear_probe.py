@@ -7,7 +7,7 @@ for the classes, so that the probe is measured at each level on a head of its ow
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -53,6 +53,12 @@ class Probe:
         """Return ``(runs, N, outputs)`` from ``(N, dim)`` or ``(runs, N, dim)``."""
         return torch.baddbmm(self.bias, (images - self.mean) / self.std, self.weight)
 
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[Sequence[int], Probe]]) -> Probe:
+        """Return one stack of the probes of several, each with the places of its own."""
+        order = torch.tensor([run for runs, _ in parts for run in runs]).argsort()
+        return cls(*(torch.cat([getattr(p, f.name) for _, p in parts])[order] for f in fields(cls)))
+
     def outputs(self, features: Features, rows: Sequence[np.ndarray]) -> list[Outputs]:
         """Return for each probe the scores of its own samples."""
         p = self.logits(features.images[0].expand(len(rows), -1, -1)).numpy()
@@ -77,15 +83,32 @@ def train_probes(
         config: Epochs and batches.
     """
     probe, config = probe or ProbeConfig(), config or TrainingConfig()
-    images = features.images
-    target = torch.from_numpy(np.concatenate([features.labels, features.class_labels], axis=1)).float()
+    order = Order(rows, seeds, len(features.images), config)
+    parts = [
+        (members, _train([rows[i] for i in members], [seeds[i] for i in members], features, probe, config))
+        for members in order.alike()
+    ]
+    return Probe.joined(parts)
+
+
+def _train(
+    rows: Sequence[np.ndarray],
+    seeds: Sequence[int],
+    features: Features,
+    probe: ProbeConfig,
+    config: TrainingConfig,
+) -> Probe:
+    """Train the probes of runs that take the same number of steps."""
+    images, device = features.images.to(config.device), config.device
+    labels = np.concatenate([features.labels, features.class_labels], axis=1)
+    target = torch.from_numpy(labels).float().to(device)
     own = [torch.from_numpy(np.asarray(r)) for r in rows]
     mean = torch.stack([images[:, r].mean((0, 1)) for r in own]).unsqueeze(1)
     std = torch.stack([images[:, r].std((0, 1), correction=0) for r in own]).unsqueeze(1).clamp_min(1e-6)
     positive = torch.stack([target[r].mean(0) for r in own]).unsqueeze(1)
     ratio = torch.where(positive > 0, (1 - positive) / positive.clamp_min(1e-9), 1.0)
-    weight = torch.zeros(len(own), features.dim, target.shape[1], requires_grad=True)
-    bias = torch.zeros(len(own), 1, target.shape[1], requires_grad=True)
+    weight = torch.zeros(len(own), features.dim, target.shape[1], device=device, requires_grad=True)
+    bias = torch.zeros(len(own), 1, target.shape[1], device=device, requires_grad=True)
     found = Probe(weight, bias, mean, std)
     optimizer = torch.optim.AdamW(
         [weight, bias], probe.learning_rate, weight_decay=probe.weight_decay, fused=True
@@ -93,12 +116,14 @@ def train_probes(
     order = Order(rows, seeds, len(images), config)
     for _ in range(config.epochs):
         for units in order.epoch():
-            index, there = torch.from_numpy(units.index), torch.from_numpy(units.there).unsqueeze(-1)
-            logits = found.logits(images[torch.from_numpy(units.view), index])
+            index, there, view = (
+                torch.from_numpy(x).to(device) for x in (units.index, units.there[..., None], units.view)
+            )
+            logits = found.logits(images[view, index])
             loss = torch.nn.functional.binary_cross_entropy_with_logits(
                 logits, target[index], pos_weight=ratio if probe.weighted else None, reduction="none"
             )
             optimizer.zero_grad()
             ((loss * there).sum((1, 2)) / there.sum((1, 2)).clamp_min(1)).sum().backward()
             optimizer.step()
-    return Probe(weight.detach(), bias.detach(), mean, std)
+    return Probe(*(x.detach().cpu() for x in (weight, bias, mean, std)))

@@ -13,12 +13,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gftlib.errors import InputError
+from gftlib.errors import InputError, did_you_mean
 from gftlib.scale.batch import MASKED, Batch, aggregate, first_columns
 from gftlib.scale.relations import Relations
 
 Number = float | Tensor
 
+_CHOICES = {
+    "absent": ("mask", "zero", "prompt"),
+    "cross_entropy": ("softmax", "binary"),
+    "reduction": ("sum", "mean"),
+}
 TERMS = ("combination", "concept", "class", "image", "text")  # in the order of equation 3
 
 
@@ -55,6 +60,15 @@ class ScaleLossConfig:
     normalize_rows: bool = True
     cross_entropy: Literal["softmax", "binary"] = "softmax"
     reduction: Literal["sum", "mean"] = "sum"
+
+    def __post_init__(self) -> None:
+        """Refuse values without meaning."""
+        for name, known in _CHOICES.items():
+            if (value := getattr(self, name)) not in known:
+                raise InputError(f"unknown {name} {value!r}{did_you_mean(str(value), known)}")
+        for name in ("temperature", "logit_scale"):
+            if not bool(torch.as_tensor(getattr(self, name) > 0).all()):
+                raise InputError(f"{name} must be more than 0, got {getattr(self, name)}")
 
 
 def scale_loss(batch: Batch, relations: Relations, config: ScaleLossConfig) -> Tensor:
@@ -153,8 +167,12 @@ def info_nce(batch: Batch, config: ScaleLossConfig) -> Tensor:
     return total / batch.size() if config.reduction == "mean" else total
 
 
-def stack(configs: Sequence[ScaleLossConfig]) -> ScaleLossConfig:
+def stack(configs: Sequence[ScaleLossConfig], device: torch.device | str = "cpu") -> ScaleLossConfig:
     """Return one configuration whose numbers are tensors with one entry per run.
+
+    Args:
+        configs: Of each run.
+        device: Where the tensors are.
 
     Raises:
         InputError: If there is none, or if the runs differ in a choice that is no number.
@@ -170,7 +188,7 @@ def stack(configs: Sequence[ScaleLossConfig]) -> ScaleLossConfig:
                     f"stacked runs must agree in {field.name}, got {sorted(set(map(str, values)))}"
                 )
         else:
-            numbers[field.name] = torch.tensor(values, dtype=torch.float32)
+            numbers[field.name] = torch.tensor(values, dtype=torch.float32, device=device)
     return replace(configs[0], **numbers)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gftlib.scale import imbalance as thinning
 from gftlib.scale import knowledge, sensitivity
 from gftlib.scale.baselines import Candidate, Setting
 from gftlib.scale.embeddings import EmbeddingCache
@@ -64,7 +65,7 @@ def defaults(plan: Plan) -> list[dict[str, Any]]:
     return records
 
 
-def lambdas(plan: Plan) -> list[dict[str, float]]:
+def lambdas(plan: Plan) -> list[dict[str, float | None]]:
     """Return the grid of lambdas."""
     return sensitivity.lambda_grid(
         plan.setting, fraction=plan.fraction, draws=plan.draws, seed=plan.config.seed
@@ -75,12 +76,17 @@ def imbalance(plan: Plan) -> list[dict[str, Any]]:
     """Return the imbalance sweep of SCALE and both probes, each with its own choice."""
     names = [n for n in ("linear_probe", "linear_probe_weighted", "scale") if n in plan.config.methods]
     chosen = {name: plan.chosen(name, plan.largest) for name in names}
-    return sensitivity.imbalance(plan.setting, chosen, draws=plan.draws, seed=plan.config.seed)
+    return thinning.imbalance(plan.setting, chosen, draws=plan.draws, seed=plan.config.seed)
 
 
 def retention(plan: Plan) -> list[dict[str, Any]]:
-    """Train without one group and return what the model then knows of it, of the others and of captions."""
+    """Train without one group and return what the model then knows of it, of the others and of captions.
+
+    Nothing where the data do not hold the group, see :class:`gftlib.scale.use_cases.UseCase`.
+    """
     use, features = plan.use, plan.use.features
+    if not use.retention_group:
+        return []
     rest, held = knowledge.hold_back(features, [use.retention_group])
     fraction = max(plan.config.tuned or plan.config.fractions)
     rows = draw(features, fraction, seed=plan.config.seed)
@@ -114,7 +120,7 @@ def retrieval(plan: Plan) -> list[dict[str, Any]]:
 
 
 def clusters(plan: Plan) -> dict[str, Any]:
-    """Return Figure 4, or nothing where all texts are prompts."""
+    """Return Figure 4, or nothing where there is no class to show."""
     use = plan.use
     if not use.figure_class:
         return {}

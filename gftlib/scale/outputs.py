@@ -15,6 +15,8 @@ from gftlib.scale.adapters import AdapterPair
 from gftlib.scale.features import Features
 
 LEVELS = ("class", "combination")
+QUANTILES = (*np.linspace(0.05, 0.95, 19), 0.97, 0.98, 0.99)  # dense where rare labels have their bound
+CERTAIN = 30.0  # log-odds beyond which a probability as float is 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,10 +160,20 @@ def summary_score(report: dict[str, Any]) -> float:
     return float(np.mean([report[level]["macro_f1"] for level in LEVELS]))
 
 
-def best_threshold(
-    task: ClassConceptTask, labels: list[np.ndarray], outputs: list[Outputs], grid: np.ndarray
-) -> float:
-    """Return the threshold of ``grid`` with the best mean summary score over several validation sets."""
+def best_threshold(task: ClassConceptTask, labels: list[np.ndarray], outputs: list[Outputs]) -> float:
+    """Return the threshold with the best mean summary score over several validation sets.
+
+    Tried are 0.5 and quantiles of the validation scores themselves, so that the choice does not depend on
+    what cosines are multiplied with.
+
+    Args:
+        task: The task.
+        labels: The truth of each set, ``(N, H)``.
+        outputs: The scores of each set.
+    """
+    values = np.concatenate([o.combination.ravel() for o in outputs]).astype(float)
+    bounds = np.clip(np.quantile(values, QUANTILES), -CERTAIN, CERTAIN)
+    grid = np.concatenate([[0.5], 1 / (1 + np.exp(-bounds))])
     scores = [
         np.mean([summary_score(evaluate(task, y, o, t)) for y, o in zip(labels, outputs, strict=True)])
         for t in grid

@@ -17,17 +17,33 @@ from gftlib.datasets.class_concepts import ClassConceptTask
 from gftlib.errors import InputError
 from gftlib.paths import atomic_path
 from gftlib.scale.outputs import Outputs, class_maximum
-from gftlib.scale.protocol import METRICS, Cell, report_of, summarize
+from gftlib.scale.protocol import METRICS, Cell, report_of
+from gftlib.scale.summaries import summarize
 
 TASKS = {"monet": derm7pt.task, "medclip": padchest_locations.task}
 
 
-def task_of(use_case: str) -> ClassConceptTask:
-    """Return the task of a use case, the same for phantoms and for the published set."""
-    return TASKS[use_case]()
+def task_of(use_case: str, kept: Sequence[str] | None = None) -> ClassConceptTask:
+    """Return the task of a use case, the same for phantoms and for the published set.
+
+    Args:
+        use_case: Its name.
+        kept: Names of the combinations that the data hold; None: all. A reader of a published set leaves out
+            those with too few cases.
+    """
+    whole = TASKS[use_case]()
+    if kept is None:
+        return whole
+    names = [c.name for c in whole.combinations]
+    return whole.part([names.index(name) for name in kept])
 
 
-def write(path: Path | str, labels: Mapping[str, np.ndarray], cells: Mapping[str, Sequence[Cell]]) -> Path:
+def write(
+    path: Path | str,
+    labels: Mapping[str, np.ndarray],
+    cells: Mapping[str, Sequence[Cell]],
+    kept: Mapping[str, Sequence[str]] | None = None,
+) -> Path:
     """Write the scores of all cells.
 
     Scores at class level are kept where they are more than the maximum over the class's concepts, as those of
@@ -37,16 +53,20 @@ def write(path: Path | str, labels: Mapping[str, np.ndarray], cells: Mapping[str
         path: ``predictions.npz``.
         labels: The truth of the test of each use case, ``(N, H)``.
         cells: Of each use case.
+        kept: Names of the combinations of each use case, see :func:`task_of`; a use case that is not named
+            has all.
     """
     arrays: dict[str, np.ndarray] = {}
     about: dict[str, list[dict[str, Any]]] = {}
     for name, own in cells.items():
-        task, heads = task_of(name), []
+        task, heads = task_of(name, (kept or {}).get(name)), []
         about[name] = []
         for cell in own:
             scores = cell.outputs.arrays()
             facts = {"method": cell.method, "fraction": cell.fraction, "draw": cell.draw}
             facts |= {"threshold": cell.details["threshold"], "head": None}
+            if len(task) < len(task_of(name)):
+                facts["kept"] = [c.name for c in task.combinations]
             if not np.array_equal(scores["cls"], class_maximum(task, scores["combination"])):
                 facts["head"] = len(heads)
                 heads.append(scores["cls"])
@@ -81,7 +101,8 @@ def summarise(path: Path | str) -> dict[str, float]:
         path: A file of :func:`write`.
 
     Returns:
-        Numbers by ``"use case|method|fraction|level|metric"``; see :func:`records`.
+        Numbers by ``"use case|method|fraction|level|metric"``; see :func:`records`. What a single draw does
+        not have, a standard deviation, is left out.
     """
     found = {}
     for name, cells in read(path).items():
@@ -93,7 +114,7 @@ def summarise(path: Path | str) -> dict[str, float]:
 
 
 def records(summary: Mapping[str, float], use_case: str) -> list[dict[str, Any]]:
-    """Return the numbers of one use case as :func:`gftlib.scale.protocol.summarize` does, from a summary."""
+    """Return the numbers of one use case as :func:`gftlib.scale.summaries.summarize` does, from a summary."""
     found: dict[tuple[str, float, str], dict[str, Any]] = {}
     for key, value in summary.items():
         name, method, fraction, level, metric = key.split("|")
@@ -105,7 +126,7 @@ def records(summary: Mapping[str, float], use_case: str) -> list[dict[str, Any]]
 
 
 def _cells(name: str, about: list[dict[str, Any]], stored: Mapping[str, np.ndarray]) -> Iterable[Cell]:
-    task, labels = task_of(name), stored[f"{name}.labels"]
+    task, labels = task_of(name, about[0].get("kept") if about else None), stored[f"{name}.labels"]
     combination, cls = (_floats(stored[f"{name}.{part}"]) for part in ("combination", "cls"))
     for scores, facts in zip(combination, about, strict=True):
         head = facts["head"]

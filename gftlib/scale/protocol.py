@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 from gftlib.datasets.class_concepts import ClassConceptTask
 from gftlib.errors import InputError
 from gftlib.paths import atomic_path, read_json, write_json
-from gftlib.scale.baselines import Job, Setting, method
+from gftlib.scale.baselines import Candidate, Job, Setting, method
 from gftlib.scale.features import Features, carve, draw
 from gftlib.scale.outputs import LEVELS, Outputs, best_threshold, evaluate, summary_score
 
@@ -31,7 +31,6 @@ logger = logging.getLogger(__name__)
 FRACTIONS = (0.05, 0.1, 0.25, 0.5, 1.0)
 DRAWS = 5
 METRICS = ("accuracy", "macro_recall", "macro_f1", "auc")
-THRESHOLDS = np.linspace(0.05, 0.95, 19)
 
 
 @dataclass(frozen=True)
@@ -155,6 +154,10 @@ def choose(
 
     The candidate with the best mean over draws of macro F1 (mean of both levels) wins; the threshold for
     several labels is chosen on the same scores. The test takes no part. The choice is kept in ``folder``.
+
+    A quarter of a small draw holds few combinations: those without a case have no F1, and a decision for them
+    costs nothing. ``validation_combinations`` is how many have one, as a mean over the draws. To score each
+    candidate on all four quarters would take four times the search.
     """
     the_method = method(name)
     path = folder / name / f"{fraction:g}-choice.json"
@@ -162,17 +165,12 @@ def choose(
         return read_json(path)
     features = setting.features
     if not the_method.trained:
-        return {"candidate": {}, "threshold": 0.5, "candidates": [{}], "validation_scores": []}
+        return _unsearched({})
     candidates = the_method.candidates(features.task.multi_label)
     if the_method.follows is not None:
         candidates = [choose(setting, config, the_method.follows, fraction, folder)["candidate"]]
         if not features.task.multi_label:  # nothing is left to choose, not even a threshold
-            return {
-                "candidate": candidates[0],
-                "threshold": 0.5,
-                "candidates": candidates,
-                "validation_scores": [],
-            }
+            return _unsearched(candidates[0])
     searched = draws_of(features, fraction, config)[: config.search_draws]
     split = [carve(features, rows, config.validation, _seed(config, i)) for i, rows in enumerate(searched)]
     jobs = [
@@ -191,15 +189,26 @@ def choose(
     threshold = 0.5
     if features.task.multi_label:
         truth = [features.labels[held] for _, held in split]
-        threshold = best_threshold(features.task, truth, own, THRESHOLDS)
+        threshold = best_threshold(features.task, truth, own)
     choice = {
         "candidate": candidates[best],
         "threshold": threshold,
         "candidates": candidates,
         "validation_scores": means.tolist(),
+        "validation_combinations": float(np.mean([features.labels[h].any(0).sum() for _, h in split])),
     }
     write_json(path, choice)
     return choice
+
+
+def _unsearched(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "candidate": candidate,
+        "threshold": 0.5,
+        "candidates": [candidate],
+        "validation_scores": [],
+        "validation_combinations": None,
+    }
 
 
 def report_of(
@@ -246,27 +255,6 @@ def read_cell(path: Path) -> Cell:
             raise InputError(f"{path} is no cell of the protocol")
         outputs = Outputs(**{name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118
     return Cell(**json.loads(meta), outputs=outputs)
-
-
-def summarize(cells: Iterable[Cell]) -> list[dict[str, Any]]:
-    """Return mean and standard deviation over draws: one record per method, fraction and level.
-
-    "The error bars represent one standard deviation" (SCALE, Figures 2 and 3).
-    """
-    blocks: dict[tuple[str, float], list[Cell]] = {}
-    for cell in cells:
-        blocks.setdefault((cell.method, cell.fraction), []).append(cell)
-    records = []
-    for (name, fraction), members in blocks.items():
-        for level in LEVELS:
-            record: dict[str, Any] = {"method": name, "fraction": fraction, "level": level}
-            for metric in (*METRICS, "macro_f1_tuned"):
-                values = [c.report[level].get(metric) for c in members]
-                there = [v for v in values if v is not None]
-                record[metric] = float(np.mean(there)) if there else None
-                record[f"{metric}_std"] = float(np.std(there, ddof=min(1, len(there) - 1))) if there else None
-            records.append({**record, "draws": len(members)})
-    return records
 
 
 def _ordered(names: Sequence[str]) -> list[str]:

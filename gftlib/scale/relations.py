@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import torch
@@ -74,6 +74,10 @@ class Relations:
             valid[row, columns] = True
         return cls(combination, valid, concept, label)
 
+    def to(self, device: torch.device | str) -> Relations:
+        """Return the same on a device."""
+        return Relations(*(getattr(self, field.name).to(device) for field in fields(self)))
+
     @property
     def n_groups(self) -> int:
         """Number of groups."""
@@ -97,7 +101,7 @@ class Relations:
     @cached_property
     def one_concept_each(self) -> bool:
         """Whether each combination has a concept of its own, so that concepts need no aggregation."""
-        here = torch.arange(self.width).expand_as(self.concept)
+        here = torch.arange(self.width, device=self.concept.device).expand_as(self.concept)
         return bool((self.concept == here)[self.valid].all())
 
     def local(self, labels: Tensor) -> Tensor:
@@ -115,7 +119,7 @@ class Relations:
             row, group = (total != 1).nonzero()[0].tolist()
             raise InputError(
                 f"row {row} holds {int(total[row, group])} labels of group {group}, exactly 1 needed; "
-                "expand rows with several labels by losses.expand_copies first"
+                "give a sample with several labels one row for each of them"
             )
         return held.to(torch.int8).argmax(-1).T.contiguous()
 
@@ -131,5 +135,5 @@ def _renumber(values: list[int]) -> Tensor:
 
 
 def _members(index: Tensor, valid: Tensor) -> Tensor:
-    kinds = int(index.max()) + 1
-    return (index.unsqueeze(1) == torch.arange(kinds).view(1, -1, 1)) & valid.unsqueeze(1)
+    kinds = torch.arange(int(index.max()) + 1, device=index.device)
+    return (index.unsqueeze(1) == kinds.view(1, -1, 1)) & valid.unsqueeze(1)

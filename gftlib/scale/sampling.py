@@ -30,6 +30,8 @@ class TrainingConfig:
         mixing: Probability that a pair's text is exchanged for one of another training sample with the same
             combination ("we mixed non-corresponding image-text pairs"); without effect where all samples of a
             combination share one prompt.
+        device: Where it is trained; what comes back from adapters and probes is on the CPU. CoOp is trained
+            where its encoder is.
     """
 
     epochs: int = 150
@@ -37,6 +39,7 @@ class TrainingConfig:
     max_batch: int = 64
     min_steps: int = 4
     mixing: float = 0.5
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +59,13 @@ class Units:
     text: np.ndarray
 
 
+def steps(units: int, config: TrainingConfig) -> int:
+    """Return the number of steps of an epoch of so many units."""
+    return min(max(config.min_steps, math.ceil(units / config.max_batch)), units)
+
+
 class Order:
-    """The order in which each run sees its units.
+    """The order in which each run sees its units; stacked runs take the same number of steps an epoch.
 
     Args:
         units: Of each run.
@@ -80,22 +88,37 @@ class Order:
         self.table, self.lengths = stack_rows([np.asarray(u) for u in units])
         self.rngs = [np.random.default_rng(seed) for seed in seeds]
 
+    def alike(self) -> list[list[int]]:
+        """Return the runs that can be stacked: those of one number of steps, each group in ascending order.
+
+        An optimiser moves all stacked weights at every step, so that a run of fewer steps would be moved
+        between its own.
+        """
+        counts = [steps(int(n), self.config) for n in self.lengths]
+        return [[run for run, c in enumerate(counts) if c == one] for one in dict.fromkeys(counts)]
+
     def epoch(self) -> Iterator[Units]:
-        """Yield the steps of one epoch; every unit occurs once, dealt evenly over the steps."""
+        """Yield the steps of one epoch; every unit occurs once, dealt evenly over the steps.
+
+        Raises:
+            InputError: If the runs differ in their number of steps.
+        """
+        if len(self.alike()) > 1:
+            raise InputError(f"runs of {sorted(self.lengths.tolist())} units differ in their number of steps")
         width = self.table.shape[1]
-        steps = min(max(self.config.min_steps, math.ceil(width / self.config.max_batch)), width)
-        size = math.ceil(width / steps)
-        shape = (len(self.table), steps, size)
+        count = steps(width, self.config)
+        size = math.ceil(width / count)
+        shape = (len(self.table), count, size)
         index, there = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=bool)
         view, text = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         for run, (rng, n) in enumerate(zip(self.rngs, self.lengths, strict=True)):
             order = self.table[run, rng.permutation(n)]
-            where = (run, np.arange(n) % steps, np.arange(n) // steps)
+            where = (run, np.arange(n) % count, np.arange(n) // count)
             index[where], there[where] = order, True
             if self.views > 1:
                 view[where] = rng.integers(0, self.views, n)
             text[where] = self.texts(run, order, rng)
-        for step in range(steps):
+        for step in range(count):
             yield Units(index[:, step], there[:, step], view[:, step], text[:, step])
 
     def texts(self, run: int, units: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -124,6 +147,10 @@ class Sampler(Order, ABC):
         super().__init__(units, seeds, len(features.images), config)
         self.features = features
 
+    def _put(self, values: np.ndarray) -> torch.Tensor:
+        """Return an array as a tensor where the embeddings are."""
+        return torch.from_numpy(values).to(self.features.images.device)
+
     @abstractmethod
     def batch(self, pair: AdapterPair, units: Units, loss: ScaleLossConfig) -> Batch:
         """Return the similarities under the adapters ``pair`` with all that the loss needs beside them."""
@@ -140,20 +167,20 @@ class GroupSampler(Sampler):
     ) -> None:
         """See :class:`Sampler`."""
         super().__init__(features, units, seeds, config)
-        self._local = features.relations.local(torch.from_numpy(features.labels))  # (groups, N)
+        self._local = features.relations.local(self._put(features.labels))  # (groups, N)
 
     def batch(self, pair: AdapterPair, units: Units, loss: ScaleLossConfig) -> Batch:
         """See :class:`Sampler`."""
         f, relations = self.features, self.features.relations
         runs = len(units.index)
-        images = pair.image(f.images[torch.from_numpy(units.view), torch.from_numpy(units.index)])
+        images = pair.image(f.images[self._put(units.view), self._put(units.index)])
         prompts = pair.text(f.prompts.expand(runs, -1, -1))
         q = (images @ prompts.mT)[..., relations.combination].movedim(-2, 1)  # (runs, groups, B, K)
-        label = self._local[:, torch.from_numpy(units.index)].movedim(0, 1)
-        there = torch.from_numpy(units.there).unsqueeze(1)
+        label = self._local[:, self._put(units.index)].movedim(0, 1)
+        there = self._put(units.there).unsqueeze(1)
         width = relations.width
         held = torch.nn.functional.one_hot(label, width) * there.unsqueeze(-1)
-        column = torch.arange(width).expand(*label.shape[:-1], width)
+        column = torch.arange(width, device=q.device).expand(*label.shape[:-1], width)
         negative = None
         if loss.cross_entropy == "binary":
             negative = (images @ pair.text(f.negative.expand(runs, 1, -1)).mT).squeeze(-1)
@@ -190,18 +217,18 @@ class PairSampler(Sampler):
     def batch(self, pair: AdapterPair, units: Units, loss: ScaleLossConfig) -> Batch:
         """See :class:`Sampler`."""
         f, runs = self.features, len(units.index)
-        pairs = torch.from_numpy(f.pairs[units.index])
+        pairs = self._put(f.pairs[units.index])
         sample, label = pairs[..., 0], pairs[..., 2].unsqueeze(1)
-        images = pair.image(f.images[torch.from_numpy(units.view), sample])
-        q = (images @ pair.text(f.sentences[torch.from_numpy(units.text)]).mT).unsqueeze(1)
-        there = torch.from_numpy(units.there).unsqueeze(1)
-        own = torch.arange(label.shape[-1]).expand_as(label)
+        images = pair.image(f.images[self._put(units.view), sample])
+        q = (images @ pair.text(f.sentences[self._put(units.text)]).mT).unsqueeze(1)
+        there = self._put(units.there).unsqueeze(1)
+        own = torch.arange(label.shape[-1], device=q.device).expand_as(label)
         prompt = negative = truth = None
         if loss.absent == "prompt":
             prompt = (images @ pair.text(f.prompts.expand(runs, -1, -1)).mT).unsqueeze(1)
         if loss.cross_entropy == "binary":
             negative = (images @ pair.text(f.negative.expand(runs, 1, -1)).mT).movedim(-1, 1)
-            truth = torch.from_numpy(f.labels)[sample].unsqueeze(1)
+            truth = self._put(f.labels)[sample].unsqueeze(1)
         return Batch(q, label, label, there, there, own, prompt, negative, truth)
 
 
@@ -218,25 +245,26 @@ class PromptSampler(Sampler):
         self._copies = np.argwhere(features.labels > 0) if features.by_pair else None
         if self._copies is None:
             units = rows
-            self._local = features.relations.local(torch.from_numpy(features.labels))
         else:
             units = [np.flatnonzero(np.isin(self._copies[:, 0], r)) for r in rows]
         super().__init__(features, units, seeds, config)
+        if self._copies is None:
+            self._local = features.relations.local(self._put(features.labels))
 
     def batch(self, pair: AdapterPair, units: Units, loss: ScaleLossConfig) -> Batch:
         """See :class:`Sampler`."""
         f, relations = self.features, self.features.relations
-        index = torch.from_numpy(units.index)
+        index = self._put(units.index)
         if self._copies is None:
             sample, label = index, self._local[:, index].movedim(0, 1)
         else:
-            copies = torch.from_numpy(self._copies)[index]
+            copies = self._put(self._copies)[index]
             sample, label = copies[..., 0], copies[..., 1].unsqueeze(1)
-        images = pair.image(f.images[torch.from_numpy(units.view), sample])
+        images = pair.image(f.images[self._put(units.view), sample])
         prompts = pair.text(f.prompts.expand(len(index), -1, -1))
         q = (images @ prompts.mT)[..., relations.combination].movedim(-2, 1)
-        there = torch.from_numpy(units.there).unsqueeze(1)
-        column = torch.arange(relations.width).expand(*label.shape[:-1], relations.width)
+        there = self._put(units.there).unsqueeze(1)
+        column = torch.arange(relations.width, device=q.device).expand(*label.shape[:-1], relations.width)
         return Batch(q, label, column, there, prompt=q)
 
 

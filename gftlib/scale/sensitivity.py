@@ -1,4 +1,4 @@
-"""How much each declared default matters: one change at a time, the grid of lambdas, and imbalance.
+"""How much each declared default matters: one change at a time, and the grid of lambdas.
 
 All of it is measured on a validation part carved from the training pool, so that no number here can tempt
 anyone to choose on the test.
@@ -116,7 +116,7 @@ def lambda_grid(
     fraction: float = 0.25,
     draws: int = 5,
     seed: int = 0,
-) -> list[dict[str, float]]:
+) -> list[dict[str, float | None]]:
     """Return validation macro F1 over lambda_1 = lambda_2 and lambda_3 = lambda_4, trained side by side."""
     grid = [(a, b) for a in supervised for b in contrastive]
     candidates = [
@@ -124,55 +124,9 @@ def lambda_grid(
     ]
     scores = _scores(setting, candidates, fraction, draws, seed)
     return [
-        {"lambda_1_2": a, "lambda_3_4": b, "macro_f1": float(s.mean()), "macro_f1_std": _spread(s)}
+        {"lambda_1_2": a, "lambda_3_4": b, "macro_f1": float(s.mean()), "macro_f1_std": spread(s)}
         for (a, b), s in zip(grid, scores, strict=True)
     ]
-
-
-def imbalance(
-    setting: Setting,
-    candidates: dict[str, Candidate],
-    kept: Sequence[float] = (1.0, 0.5, 0.25, 0.1),
-    draws: int = 5,
-    seed: int = 0,
-) -> list[dict[str, Any]]:
-    """Thin out the rare combinations of the training part more and more; the validation part stays as it is.
-
-    "Linear probing and prompt tuning are sensitive to class imbalance, while SCALE is more robust" (SCALE,
-    section 4).
-
-    Args:
-        setting: Features, training, defaults.
-        candidates: Methods, each with the candidate to train.
-        kept: Share of the samples with a combination rarer than the median that stay.
-        draws: Repetitions with other samples and seeds.
-        seed: Of the thinning.
-    """
-    features = setting.features
-    train, held = carve(features, features.pool, 0.25, seed)
-    count = features.labels[train].sum(0)
-    rare = features.labels[:, count < np.median(count)].any(1)
-    records = []
-    for share in kept:
-        rows = []
-        for i in range(draws):
-            rng = np.random.default_rng([seed, i])
-            stays = rng.random(len(features)) < share  # the same draws thin further and further
-            rows.append(train[~rare[train] | stays[train]])
-        for name, candidate in candidates.items():
-            jobs = [Job(candidate, r, held, seed + i) for i, r in enumerate(rows)]
-            scores = _validation_scores(setting, jobs, method(name).train(setting, jobs))
-            ratio = [features.labels[r].sum(0).max() / max(features.labels[r].sum(0).min(), 1) for r in rows]
-            records.append(
-                {
-                    "method": name,
-                    "kept": float(share),
-                    "imbalance": float(np.mean(ratio)),
-                    "macro_f1": float(scores.mean()),
-                    "macro_f1_std": _spread(scores),
-                }
-            )
-    return records
 
 
 def _jobs(
@@ -189,11 +143,12 @@ def _scores(
 ) -> np.ndarray:
     """Return ``(candidates, draws)``, all trained side by side."""
     jobs = _jobs(setting, candidates, fraction, draws, seed)
-    scores = _validation_scores(setting, jobs, method("scale").train(setting, jobs))
+    scores = validation_scores(setting, jobs, method("scale").train(setting, jobs))
     return scores.reshape(len(candidates), -1)
 
 
-def _validation_scores(setting: Setting, jobs: Sequence[Job], outputs: Sequence[Outputs]) -> np.ndarray:
+def validation_scores(setting: Setting, jobs: Sequence[Job], outputs: Sequence[Outputs]) -> np.ndarray:
+    """Return the summary score of each job on the samples that it scored, ``(jobs,)``."""
     features = setting.features
     return np.array(
         [
@@ -209,9 +164,10 @@ def _record(name: str, scores: np.ndarray, base: np.ndarray) -> dict[str, Any]:
         "change": name,
         "macro_f1": float(scores.mean()),
         "difference": float(difference.mean()),
-        "difference_std": _spread(difference),
+        "difference_std": spread(difference),
     }
 
 
-def _spread(values: np.ndarray) -> float:
-    return float(values.std(ddof=1)) if len(values) > 1 else 0.0
+def spread(values: np.ndarray) -> float | None:
+    """Return the standard deviation over draws; None for a single one."""
+    return float(values.std(ddof=1)) if len(values) > 1 else None

@@ -9,6 +9,7 @@ from typing import Any
 from gftlib.results import published
 from gftlib.scale import predictions
 from gftlib.scale.study import Study
+from gftlib.scale.summaries import choices
 
 NOTEBOOK = "07_scale"
 
@@ -19,7 +20,7 @@ class Shown:
 
     Args:
         source: Which run ``records`` and ``measured`` are of.
-        records: Of the protocol, see :func:`gftlib.scale.protocol.summarize`.
+        records: Of the protocol, see :func:`gftlib.scale.summaries.summarize`.
         measured: See ``gftlib.scale.measures.MEASURES``.
         beside: The records of the page's own run, where ``records`` are another's; else empty.
     """
@@ -54,9 +55,10 @@ def shown(studies: Mapping[str, Study], summary: Mapping[str, float], profile: s
 
 
 def results(studies: Mapping[str, Study], summary: Mapping[str, float]) -> dict[str, Any]:
-    """Return what a run hands on: the protocol's numbers, all that was measured around it, Table 1."""
+    """Return what a run hands on: the protocol's numbers, its choices, all measured around it, Table 1."""
     return {
         "protocol": dict(summary),
+        "choices": {name: choices(study.cells) for name, study in studies.items()},
         "measured": {name: study.measured for name, study in studies.items()},
         "table_1": {name: study.table_1.to_dict() for name, study in studies.items() if len(study.table_1)},
         "counts": {name: study.counts for name, study in studies.items()},

@@ -2,7 +2,7 @@
 
 On cached embeddings a step of one training is a few small products, dominated by the cost of calling them.
 Stacked, R trainings share the calls; each has its own samples, order, initial weights, numbers of the loss
-and start of alpha, and comes out as it would alone.
+and start of alpha, and comes out as it would alone. Only runs with the same number of steps share them.
 """
 
 from __future__ import annotations
@@ -69,12 +69,19 @@ def train_adapters(
     adapter, config = adapter or AdapterConfig(), config or TrainingConfig()
     if not runs:
         raise InputError("no runs to train")
+    features = features.to(config.device)
     make = sampler_of if texts == "pairs" else PromptSampler
     sampler = make(features, [r.rows for r in runs], [r.seed for r in runs], config)
-    loss_config = stack([run.loss for run in runs])
+    if len(groups := sampler.alike()) > 1:
+        whole = AdapterPair(features.dim, adapter, len(runs), generator=torch.Generator())
+        for members in groups:
+            part = train_adapters(features, [runs[i] for i in members], adapter, objective, config, texts)
+            whole.put(members, part)
+        return whole.requires_grad_(False)
+    loss_config = stack([run.loss for run in runs], config.device)
     starts = torch.tensor([adapter.alpha if run.alpha is None else run.alpha for run in runs])
     generators = [torch.Generator().manual_seed(run.seed) for run in runs]
-    pair = AdapterPair(features.dim, adapter, len(runs), starts, generators)
+    pair = AdapterPair(features.dim, adapter, len(runs), starts, generators).to(config.device)
     parameters = [p for p in pair.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, config.learning_rate, fused=True)
     compute = scale_loss if objective == "scale" else lambda b, _, c: info_nce(b, c)
@@ -85,4 +92,4 @@ def train_adapters(
             loss.backward()
             optimizer.step()
         logger.debug("epoch %d: loss %.3f over %d runs", epoch, loss.item(), len(runs))
-    return pair.requires_grad_(False)
+    return pair.requires_grad_(False).cpu()

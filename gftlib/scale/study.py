@@ -80,8 +80,10 @@ def run_studies(
             studies = list(pool.map(one, names))
     else:
         studies = [one(name) for name in names]
-    labels, cells = ({s.name: getattr(s, part) for s in studies} for part in ("labels", "cells"))
-    predictions.write(folder / "predictions.npz", labels, cells)
+    labels, cells, kept = (
+        {s.name: getattr(s, part) for s in studies} for part in ("labels", "cells", "counts")
+    )
+    predictions.write(folder / "predictions.npz", labels, cells, {n: list(c) for n, c in kept.items()})
     return {study.name: study for study in studies}
 
 
@@ -129,14 +131,15 @@ def _open(name: UseCaseName, profile: Profile, folder: Path) -> UseCase:
         {which: _expanded(where) for which, where in encoders.items() if where},
         profile.chest.views if name == "medclip" else 0,
         seed=profile.seed,
+        device=profile.scale.device,
     )
 
 
 def _setting(use: UseCase, settings: ScaleSettings) -> Setting:
     return use.setting(
-        TrainingConfig(epochs=settings.epochs),
-        coop=TrainingConfig(epochs=settings.coop_epochs),
-        tuning=TrainingConfig(epochs=settings.tuned_epochs, max_batch=32),
+        TrainingConfig(epochs=settings.epochs, device=settings.device),
+        coop=TrainingConfig(epochs=settings.coop_epochs, device=settings.device),
+        tuning=TrainingConfig(epochs=settings.tuned_epochs, max_batch=32, device=settings.device),
     )
 
 
@@ -172,13 +175,15 @@ def _sheet(use: UseCase) -> list[tuple[np.ndarray, list[str]]]:
 
 
 def _key(use: UseCase, profile: Profile) -> str:
-    """Return what a use case's results depend on: seed, settings, code, embeddings and labels."""
+    """Return what a use case's results depend on: seed, settings, code, embeddings, labels, pairs, split."""
     section = {"monet": "skin", "medclip": "chest"}[use.name]
     settings = profile.model_dump(include={"seed", section, "scale"})
     f = use.features
-    made = b"".join(np.ascontiguousarray(x).tobytes() for x in (f.images, f.prompts, f.sentences, f.labels))
+    arrays = (f.images, f.prompts, f.negative, f.sentences, f.labels, f.pairs, f.test)
+    made = b"".join(np.ascontiguousarray(x).tobytes() for x in arrays)
     code = digest(source_files(["gftlib.scale.study"]))
-    return sha256(json.dumps([settings, code, sha256(made)], sort_keys=True).encode())
+    parts = [settings, code, sha256(made), f.subjects.tolist()]
+    return sha256(json.dumps(parts, sort_keys=True).encode())
 
 
 def _expanded(path: str) -> str:

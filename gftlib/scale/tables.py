@@ -50,22 +50,27 @@ def per_group(cells: Sequence[Cell], metric: str = "macro_f1", level: str = "com
     return table.unstack() if len(table) else pd.DataFrame()
 
 
-def goals(records: Sequence[dict[str, Any]], level: str = "combination") -> pd.DataFrame:
-    """Return macro F1 of SCALE less that of its peers at every fraction, with whether each goal was met.
+def goals(found: Mapping[str, Shown], level: str = "combination") -> pd.DataFrame:
+    """Return macro F1 of SCALE less that of three peers at every fraction: above zero, the goal was met.
 
     The goals were set before anything was run: above the weighted probe and CoOp at every fraction, above
     zero-shot prediction from 5 %.
+
+    Args:
+        found: Of :func:`gftlib.scale.shown.shown`.
+        level: One of ``gftlib.scale.outputs.LEVELS``.
     """
-    table = _macro_f1(records, level)
-    rows = []
-    for fraction in sorted({f for m, f in table.index if m == "scale"}):
-        own = table["scale", fraction]
-        for peer in ("linear_probe_weighted", "coop", "zero_shot"):
-            key = (peer, 0.0 if peer == "zero_shot" else fraction)
-            if key in table.index:
-                ahead = float(own - table[key])
-                rows.append({"fraction": fraction, "peer": peer, "ahead": ahead, "met": ahead > 0})
-    return pd.DataFrame(rows)
+    rows = {}
+    for name, one in found.items():
+        table = _macro_f1(one.records, level)
+        for fraction in sorted({f for m, f in table.index if m == "scale"}):
+            keys = {p: (p, 0.0 if p == "zero_shot" else fraction) for p in _GOALS}
+            rows[USE_CASES[name], f"{100 * fraction:g} %"] = {
+                METHODS[peer].label: float(table["scale", fraction] - table[key])
+                for peer, key in keys.items()
+                if key in table.index
+            }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["use case", "training data"]).round(3)
 
 
 def first(studies: Mapping[str, Study]) -> pd.DataFrame:
@@ -85,6 +90,7 @@ def first(studies: Mapping[str, Study]) -> pd.DataFrame:
 
 
 USE_CASES = {"monet": "skin", "medclip": "chest"}
+_GOALS = ("linear_probe_weighted", "coop", "zero_shot")
 _CLAIMS = (
     ("better than zero-shot from 5 % of the data", "zero_shot", "combination"),
     ("better than linear probing", "linear_probe", "combination"),
@@ -128,7 +134,7 @@ def defaults(found: Mapping[str, Shown]) -> pd.DataFrame:
     for name, one in found.items():
         own = pd.DataFrame(one.measured["defaults"][1:]).set_index("change")
         columns[USE_CASES[name]] = own["difference"]
-        columns[f"{USE_CASES[name]}, s.d."] = own["difference_std"]
+        columns[f"{USE_CASES[name]}, s.d."] = own["difference_std"].astype(float)
     table = pd.DataFrame(columns)
     size = table[[USE_CASES[name] for name in found]].abs().max(axis=1)
     return table.loc[size.sort_values(ascending=False).index].round(3)

@@ -112,6 +112,19 @@ class View:
         return picture.crop((left, top, left + size, top + size))
 
 
+def draw_views(i: int, count: int, flips: bool, seed: int) -> list[View | None]:
+    """Return image ``i`` itself (None), then ``count`` augmented views of its own, as MedCLIP draws them.
+
+    Args:
+        i: Index of the image.
+        count: Number of augmented views.
+        flips: See :meth:`View.draw`; about half of the views are then mirrored.
+        seed: Of all views.
+    """
+    rng = np.random.default_rng([seed, i])
+    return [None, *(View.draw(rng, flips) for _ in range(count))]
+
+
 def _pad(picture: Image.Image) -> Image.Image:
     side = max(picture.size)
     square = Image.new(picture.mode, (side, side))

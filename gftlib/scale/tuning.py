@@ -18,7 +18,7 @@ from torch import Tensor
 from gftlib.datasets.class_concepts import ClassConceptData
 from gftlib.errors import InputError
 from gftlib.scale.encoders import ClipEncoder, Encoder
-from gftlib.scale.features import Features, sentences_of
+from gftlib.scale.features import Features, sentences_of, texts_of
 from gftlib.scale.losses import ScaleLossConfig, scale_loss
 from gftlib.scale.sampling import TrainingConfig, Units, sampler_of
 
@@ -57,11 +57,11 @@ def tune(
     config: TuningConfig | None = None,
     seed: int = 0,
 ) -> Encoder:
-    """Return a tuned copy of ``encoder``; the one given stays as it is.
+    """Return a tuned copy of ``encoder``, where it was trained; the one given stays as it is.
 
     Args:
         encoder: The frozen encoder.
-        data: The images and texts that ``features`` were made from.
+        data: The images and texts that ``features`` were made from; texts are padded as they were there.
         features: Labels and pairs; its embeddings are not used.
         rows: Training samples.
         config: Mode, rank, learning rate, epochs.
@@ -74,6 +74,7 @@ def tune(
     if not len(rows):
         raise InputError("no training samples to tune on")
     tuned = copy.deepcopy(encoder, {id(encoder.tokenizer): encoder.tokenizer})  # large, and never changed
+    tuned = tuned.to(config.training.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if config.mode == "lora":
@@ -85,7 +86,11 @@ def tune(
             tuned.model.requires_grad_(True)
     sampler = sampler_of(features, [rows], [seed], config.training)
     pixels = {int(i): tuned.transform.square(data.image(int(i))) for i in rows}
-    texts = [*features.task.prompts, features.task.negative_prompt, *sentences_of(data)]
+    texts = _Texts(
+        [*features.task.prompts, features.task.negative_prompt],
+        sentences_of(data),
+        tuned.pad_length(texts_of(data)),
+    )
     parameters = [p for p in tuned.model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=0.0, fused=True)
     for _ in range(config.training.epochs):
@@ -98,11 +103,20 @@ def tune(
     return tuned
 
 
+@dataclass(frozen=True)
+class _Texts:
+    """Prompts with the negative one last, sentences, and the length to which all of them are padded."""
+
+    prompts: list[str]
+    sentences: list[str]
+    pad_to: int | None
+
+
 def _step(
     encoder: Encoder,
     features: Features,
     pixels: dict[int, np.ndarray],
-    texts: list[str],
+    texts: _Texts,
     units: Units,
     config: TuningConfig,
 ) -> Tensor:
@@ -111,12 +125,12 @@ def _step(
     own = features.pairs[index] if features.by_pair else None
     sample = index if own is None else own[:, 0]
     kept = np.unique(sample)
-    images = _unit(
-        encoder.encode_images(encoder.transform.normalize(np.stack([pixels[int(i)] for i in kept])))
-    )
+    normal = encoder.transform.normalize(np.stack([pixels[int(i)] for i in kept]))
+    images = _unit(encoder.encode_images(normal.to(config.training.device)))
     h = len(features.task)
     spoken = np.unique(units.text[0][units.there[0]]) if own is not None else np.zeros(0, dtype=np.int64)
-    encoded = _unit(encoder.encode_texts([*texts[: h + 1], *(texts[h + 1 + s] for s in spoken)]))
+    read = [*texts.prompts, *(texts.sentences[s] for s in spoken)]
+    encoded = _unit(encoder.encode_texts(read, texts.pad_to))
     pairs = np.zeros((0, 3), dtype=np.int64)
     if own is not None:
         said = np.searchsorted(spoken, units.text[0][units.there[0]])
@@ -137,7 +151,7 @@ def _step(
     step = Units(here, np.ones(here.shape, dtype=bool), np.zeros_like(here), text)
     whole = np.arange(len(kept))
     batch = sampler_of(local, [whole], [0], config.training).batch(_Plain(), step, config.loss)
-    return scale_loss(batch, features.relations, config.loss).sum()
+    return scale_loss(batch, local.relations, config.loss).sum()
 
 
 class _Plain:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gftlib.datasets import derm7pt, padchest_gr
-from gftlib.datasets.class_concepts import ClassConceptData
+from gftlib.datasets.class_concepts import ClassConceptData, ClassConceptTask
 from gftlib.errors import InputError, did_you_mean
 from gftlib.phantoms import chest, skin
 from gftlib.scale import tiny
@@ -31,8 +31,10 @@ class UseCase:
         encoder: The medical model.
         features: Its embeddings of the data.
         general: The original CLIP's embeddings of the same data, for its zero-shot prediction.
-        retention_group: The group that is held back to see what general knowledge is kept.
-        figure_class: The class whose report sentences Figure 4 shows; empty where all texts are prompts.
+        retention_group: The group that is held back to see what general knowledge is kept; empty where the
+            data do not hold it, or nothing else: then nothing is held back.
+        figure_class: The class whose report sentences Figure 4 shows; empty where all texts are prompts, or
+            where the data hold fewer than two combinations of it: then there is no figure.
     """
 
     name: UseCaseName
@@ -61,6 +63,7 @@ def open_use_case(
     views: int | None = None,
     flips: bool = False,
     seed: int = 0,
+    device: str = "cpu",
 ) -> UseCase:
     """Load or draw the data and embed them once.
 
@@ -74,6 +77,7 @@ def open_use_case(
             augmentations in the first use case").
         flips: Whether views may be mirrored, see :class:`gftlib.scale.transforms.View`.
         seed: Of cohort and views.
+        device: Where the encoders work.
 
     Raises:
         InputError: If the use case is unknown or the data cannot be used.
@@ -82,16 +86,26 @@ def open_use_case(
     if name not in _PHANTOMS:
         raise InputError(f"unknown use case {name!r}{did_you_mean(name, _PHANTOMS)}")
     data = _PHANTOMS[name](n=samples, seed=seed, folder=folder) if source is None else _REAL[name](source)
-    encoders = {which: _encoder(which, weights or {}) for which in (name, "clip")}
+    encoders = {which: _encoder(which, weights or {}, device) for which in (name, "clip")}
     views = {"monet": 0, "medclip": 4}[name] if views is None else views
     embedded = {
         which: embed(data, EmbeddingCache(encoder, folder), views if which == name else 0, flips, seed)
         for which, encoder in encoders.items()
     }
-    group = {"monet": "regression_structures", "medclip": "consolidation"}[name]
-    figure_class = {"monet": "", "medclip": "pleural effusion"}[name]
+    group, figure_class = _shown(name, data.task)
     return UseCase(name, data, encoders[name], embedded[name], embedded["clip"], group, figure_class)
 
 
-def _encoder(name: Name, weights: dict[Name, str]) -> Encoder:
-    return load_encoder(name, weights[name]) if weights.get(name) else tiny.load(name)
+def _shown(name: UseCaseName, task: ClassConceptTask) -> tuple[str, str]:
+    """Return the group to hold back and the class of Figure 4, empty where the task does not allow it."""
+    group = {"monet": "regression_structures", "medclip": "consolidation"}[name]
+    figure_class = {"monet": "", "medclip": "pleural effusion"}[name]
+    groups = task.groups()
+    several = sum(c.cls == figure_class for c in task.combinations) > 1
+    return group if group in groups and len(groups) > 1 else "", figure_class if several else ""
+
+
+def _encoder(name: Name, weights: dict[Name, str], device: str) -> Encoder:
+    if weights.get(name):
+        return load_encoder(name, weights[name], device=device)
+    return tiny.load(name).to(device)

@@ -108,6 +108,8 @@ def test_what_cannot_be_used_is_listed(tmp_path):
         ({"splits": ((0,), (0,), (1, 3))}, "valid_indexes.csv: position 0 is in two splits"),
         ({"splits": ((0, 0), (2,), (1, 3))}, "twice in this one"),
         ({"splits": ((0,), (2,), (1, 4))}, "row positions from 0 to 3"),
+        ({"splits": ((0,), (2,), (1.5, 3))}, "row positions from 0 to 3"),
+        ({"splits": ((0,), (2,), ("one", 3))}, "row positions from 0 to 3"),
         ({"rows": (ROWS[0].replace("NEL/Nel001.png", "../../secret.png"), *ROWS[1:])}, "leaves its folder"),
         ({"splits": ((), (), ())}, "no usable case"),
     ],

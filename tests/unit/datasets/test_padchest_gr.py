@@ -174,6 +174,24 @@ def test_what_cannot_be_used_is_listed(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "value"), [("labels", 5), ("labels", "pleural effusion"), ("locations", 1.5), ("boxes", 3)]
+)
+def test_what_is_no_list_is_left_out_and_listed(tmp_path, name, value):
+    odd = {**STUDIES[1]["findings"][0], name: value}
+    data = padchest_gr.load(
+        make(tmp_path / "p", [STUDIES[0], study("s2", odd), *STUDIES[2:]]), split="official", min_cases=1
+    )
+    assert f"study s2: the {name} {value!r} of a finding are left out: a list is needed" in data.notes
+    assert data.subjects.tolist() == (["p1", "p2", "p3"] if name == "boxes" else ["p1", "p3"])
+
+
+def test_findings_that_are_no_list_do_not_count(tmp_path):
+    odd = [{**STUDIES[1], "findings": 5} if s is STUDIES[1] else s for s in STUDIES]
+    report = padchest_gr.check(make(tmp_path / "p", odd))
+    assert {c.name: c.found for c in report.counts}["positive sentences"] == 3
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"studies": {"a": 1}}, "must hold a list"),

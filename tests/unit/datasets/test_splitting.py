@@ -1,4 +1,4 @@
-"""Shares, stratified patient splits, mixed pairs and check reports."""
+"""Shares, stratified patient splits and check reports."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gftlib.datasets.checks import Count, Report, locate, read_table
-from gftlib.datasets.class_concepts import ClassConceptData
-from gftlib.datasets.padchest_locations import task
-from gftlib.datasets.pairs import Pair, mix_pairs, own_pairs
 from gftlib.datasets.splitting import shares, stratified_test
 from gftlib.errors import InputError, MissingError
 
@@ -52,38 +49,6 @@ def test_every_label_keeps_its_share_in_a_split_of_single_label_patients():
 def test_a_split_needs_a_share(share):
     with pytest.raises(InputError, match="between 0 and 1"):
         stratified_test(np.ones((3, 1), np.uint8), np.array(list("abc")), share, 0)
-
-
-def chest_like(labels, subjects) -> ClassConceptData:
-    rows = np.zeros((len(labels), 12), np.uint8)
-    for row, held in zip(rows, labels, strict=True):
-        row[list(held)] = 1
-    return ClassConceptData(
-        task=task(),
-        labels=rows,
-        subjects=np.array(subjects),
-        split=np.array(["train"] * len(labels)),
-        texts=[[(f"{i}-{h}", h) for h in held] + [("nothing", -1)] for i, held in enumerate(labels)],
-        images=np.zeros((len(labels), 2, 2), np.uint8),
-    )
-
-
-def test_pairs_are_mixed_within_a_combination_across_subjects():
-    data = chest_like([(3,), (3, 5), (3,), (7,), (3,)], ["a", "b", "c", "d", "a"])
-    assert own_pairs(data)[0] == Pair(0, "0-3", 3, 0)
-    assert len(own_pairs(data)) == 6
-    mixed = mix_pairs(data, seed=0, per_pair=20)
-    assert mixed == mix_pairs(data, seed=0, per_pair=20)
-    assert mixed != mix_pairs(data, seed=1, per_pair=20)
-    assert {pair.combination for pair in mixed} == {3}
-    assert len(mixed) == 4 * 20
-    for pair in mixed:
-        assert data.subjects[pair.source] != data.subjects[pair.sample]
-        assert pair.sentence == f"{pair.source}-3"
-    assert {pair.source for pair in mixed if pair.sample == 0} == {1, 2}
-    assert mix_pairs(data, seed=0, per_pair=0) == []
-    with pytest.raises(InputError, match="must not be negative"):
-        mix_pairs(data, 0, -1)
 
 
 def test_reports_mark_what_differs():

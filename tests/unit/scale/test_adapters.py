@@ -92,7 +92,14 @@ def test_gradients_reach_every_parameter():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"reduction": 0}, {"alpha": 1.5}, {"branches": ("images",)}, {"adapters_per_branch": 0}]
+    "bad",
+    [
+        {"reduction": 0},
+        {"alpha": 1.5},
+        {"alpha_range": "units"},
+        {"branches": ("images",)},
+        {"adapters_per_branch": 0},
+    ],
 )
 def test_bad_choices_are_refused(bad):
     with pytest.raises(InputError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,14 @@ from scale_data import exclusive_task, multi_task
 
 from gftlib.datasets.class_concepts import ClassConceptData
 from gftlib.errors import InputError
-from gftlib.scale import tiny
+from gftlib.scale import tiny, tuning
+from gftlib.scale.baselines import Job, Setting, method
 from gftlib.scale.coop import ContextTexts, CoopConfig, coop_outputs, names, train_coop
 from gftlib.scale.embeddings import EmbeddingCache
-from gftlib.scale.features import embed
-from gftlib.scale.sampling import TrainingConfig
+from gftlib.scale.features import embed, sentences_of, texts_of
+from gftlib.scale.losses import ScaleLossConfig, scale_loss
+from gftlib.scale.outputs import zero_shot
+from gftlib.scale.sampling import TrainingConfig, sampler_of
 from gftlib.scale.tuning import TuningConfig, tune
 
 SHORT = TrainingConfig(epochs=1, max_batch=8, min_steps=1)
@@ -95,20 +100,77 @@ def test_coop_learns_only_its_context(parts):
     assert outputs[0].combination.shape == (len(features.pool), len(data.task))
 
 
+def test_each_stacked_context_is_the_context_alone(parts):
+    _, encoder, features = parts
+    rows = [features.pool[:2], features.pool, features.pool[2:4]]
+    config, steps = CoopConfig(context=2, learning_rate=1e-2), TrainingConfig(epochs=2, max_batch=3)
+    together = train_coop(features, encoder, rows, [0, 1, 2], config, steps)
+    for i, own in enumerate(rows):
+        alone = train_coop(features, encoder, [own], [i], config, steps)
+        torch.testing.assert_close(together.context[i], alone.context[0], rtol=1e-2, atol=1e-4)
+
+
+def loss_of(encoder, data, rows):
+    """SCALE's loss of an encoder on its own embeddings of ``rows``, all in one batch."""
+    features, loss = embed(data, EmbeddingCache(encoder)), ScaleLossConfig(reduction="mean")
+    sampler = sampler_of(features, [rows], [0], TrainingConfig(min_steps=1, mixing=0.0))
+    batch = sampler.batch(tuning._Plain(), next(sampler.epoch()), loss)
+    return scale_loss(batch, features.relations, loss).item()
+
+
 @pytest.mark.parametrize("mode", ["lora", "full"])
 def test_tuning_changes_a_copy_and_lowers_the_loss(parts, mode):
     data, encoder, features = parts
     before = encoder.fingerprint()
-    config = TuningConfig(mode, rank=2, learning_rate=1e-3, training=SHORT)
+    config = TuningConfig(mode, rank=2, learning_rate=1e-3, training=replace(SHORT, epochs=3))
     tuned = tune(encoder, data, features, features.pool, config)
     assert encoder.fingerprint() == before
     trained = [n for n, _ in tuned.model.named_parameters() if "lora_" in n]
     assert bool(trained) is (mode == "lora")
+    assert loss_of(tuned, data, features.pool) < 0.99 * loss_of(encoder, data, features.pool)
     images = torch.stack([tuned.transform(data.image(i)) for i in range(3)])
     with torch.no_grad():
         assert not torch.allclose(tuned.encode_images(images), encoder.encode_images(images), atol=1e-6)
     with pytest.raises(InputError, match="no training samples"):
         tune(encoder, data, features, features.pool[:0], config)
+
+
+def test_an_untrained_low_rank_encoder_is_the_frozen_one(parts):
+    """Prompts are padded with the sentences in the test, as they were when they were embedded."""
+    data, encoder, features = parts
+    loss = ScaleLossConfig(logit_scale=features.logit_scale)
+    setting = Setting(features, encoder=encoder, data=data, tuning=TrainingConfig(epochs=0), loss=loss)
+    (found,) = method("lora").train(setting, [Job({"rank": 2}, features.pool, features.pool, 0)])
+    expected = zero_shot(features, features.pool)
+    np.testing.assert_allclose(found.combination, expected.combination, atol=1e-3)
+
+
+def test_a_step_reads_its_texts_as_they_were_embedded():
+    data = make_data(multi_task())
+    longer = replace(
+        data, texts=[[(f"{t} and left and right", h) for t, h in data.texts[0]], *data.texts[1:]]
+    )
+    encoder = tiny.build("medclip", [t for row in longer.texts for t, _ in row])
+    features = embed(longer, EmbeddingCache(encoder))
+    rows, loss = np.arange(1, 6), ScaleLossConfig()  # without the longest sentence
+    sampler = sampler_of(features, [rows], [0], SHORT)
+    units = next(sampler.epoch())
+    expected = scale_loss(sampler.batch(tuning._Plain(), units, loss), features.relations, loss).sum()
+    task = data.task
+    texts = tuning._Texts(
+        [*task.prompts, task.negative_prompt], sentences_of(longer), encoder.pad_length(texts_of(longer))
+    )
+    pixels = {int(i): encoder.transform.square(longer.image(int(i))) for i in rows}
+    found = tuning._step(encoder, features, pixels, texts, units, TuningConfig(training=SHORT, loss=loss))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_equal_images_are_seen_in_different_views(parts):
+    data, encoder, _ = parts
+    equal = replace(data, images=np.repeat(data.images[:1], len(data), axis=0))
+    images = embed(equal, EmbeddingCache(encoder), views=1, flips=True).images
+    torch.testing.assert_close(images[0, 0], images[0, 1])
+    assert not torch.allclose(images[1, 0], images[1, 1], atol=1e-4)
 
 
 def test_features_of_data(parts):

@@ -11,11 +11,11 @@ from transformers import CLIPConfig, CLIPModel
 
 from gftlib.errors import InputError, MissingError
 from gftlib.paths import write_json
-from gftlib.scale import clip, medclip, tiny
+from gftlib.scale import clip, encoders, medclip, tiny
 from gftlib.scale.clip_conversion import config_from_transformers, state_from_transformers
 from gftlib.scale.embeddings import EmbeddingCache
 from gftlib.scale.encoders import ClipEncoder, load_encoder
-from gftlib.scale.transforms import ImageTransform, View
+from gftlib.scale.transforms import ImageTransform, View, draw_views
 
 TEXTS = ["A photo of a red dot.", "an image", "No finding.", "left lower lobe collapse and more words"]
 SMALL_CLIP = {
@@ -181,6 +181,49 @@ def test_missing_extra_and_misshapen_weights_are_named(tmp_path):
         load_encoder("medclip")
 
 
+@pytest.mark.parametrize("name", ["weights.bin", "weights.pt", "weights.safetensors"])
+def test_damaged_weights_are_refused_as_input(name, tmp_path):
+    for content in (b"", b"version of something else", b"\0" * 100):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match="cannot be read"):
+            clip.read_state(tmp_path / name)
+    if not name.endswith("safetensors"):
+        torch.save({"a": torch.zeros(2)}, tmp_path / name)
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-40])
+        with pytest.raises(InputError, match="cannot be read"):
+            clip.read_state(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("medclip", "/no/such/folder"),
+        ("medclip", "some/name"),
+        ("clip", "/no/such/folder"),
+        ("monet", "monet.safetensors"),
+        ("clip", "folder/that is/no hub id"),
+    ],
+)
+def test_weights_that_are_not_there_are_missing(name, source):
+    with pytest.raises(MissingError, match=r"there are no weights at .*no such file or folder"):
+        load_encoder(name, source)
+
+
+def test_pickled_weights_are_fetched_from_the_hub_where_there_are_no_others(monkeypatch, tmp_path):
+    asked = []
+
+    def download(source, allow_patterns):
+        asked.append(allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert encoders._local("some/name", hub=True) == tmp_path
+    assert ["*.bin" in patterns for patterns in asked] == [False, True]
+    (tmp_path / "model.safetensors").touch()
+    encoders._local("some/name", hub=True)
+    assert len(asked) == 3
+
+
 def test_monet_is_normalised_as_its_authors_do_and_clip_is_not(tmp_path):
     tiny.save(tiny.build("clip", TEXTS), tmp_path)
     one, other = load_encoder("monet", tmp_path), load_encoder("clip", tmp_path)
@@ -223,12 +266,12 @@ def test_embeddings_are_computed_once_and_found_by_content(encoder, tmp_path):
     images = [picture(0), picture(1), picture(0)]
     views = [None, View.draw(np.random.default_rng(0), flips=True)]
     cache = EmbeddingCache(encoder, tmp_path)
-    first = cache.images(3, images.__getitem__, views)
+    first = cache.images(3, images.__getitem__, lambda _: views)
     assert first.shape == (2, 3, encoder.dim) and cache.computed == 4  # two images, two views
     torch.testing.assert_close(first[:, 0], first[:, 2])
     texts = cache.texts([*TEXTS, TEXTS[0]])
     again = EmbeddingCache(encoder, tmp_path)
-    torch.testing.assert_close(again.images(3, images.__getitem__, views), first)
+    torch.testing.assert_close(again.images(3, images.__getitem__, lambda _: views), first)
     torch.testing.assert_close(again.texts([*TEXTS, TEXTS[0]]), texts)
     assert again.computed == 0
     other = copy.deepcopy(encoder)
@@ -261,6 +304,15 @@ def test_flips_are_a_switch_that_changes_nothing_else():
     pairs = [(View.draw(rngs[0], flips=True), View.draw(rngs[1], flips=False)) for _ in range(20)]
     assert any(a.flip for a, _ in pairs) and not any(b.flip for _, b in pairs)
     assert all((a.angle, a.crop, a.scale) == (b.angle, b.crop, b.scale) for a, b in pairs)
+
+
+def test_every_image_has_views_of_its_own_and_half_of_them_are_mirrored():
+    views = [draw_views(i, 4, flips=True, seed=0) for i in range(100)]
+    assert all(one[0] is None and len(one) == 5 for one in views)
+    drawn = [view for one in views for view in one[1:]]
+    assert len(set(drawn)) == len(drawn) and 0.4 < np.mean([view.flip for view in drawn]) < 0.6
+    assert views[3] == draw_views(3, 4, flips=True, seed=0) != draw_views(3, 4, flips=True, seed=1)
+    assert views[3][:3] == draw_views(3, 2, flips=True, seed=0)  # more views keep those that were there
 
 
 def test_a_flipped_view_mirrors_the_picture():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gftlib.errors import InputError
-from gftlib.scale.batch import Batch, expand_copies
+from gftlib.scale.batch import Batch
 from gftlib.scale.losses import ScaleLossConfig, info_nce, scale_loss, scale_terms, stack, supcon
 from gftlib.scale.relations import Relations
 
@@ -227,12 +227,6 @@ def test_groups_add_up():
     torch.testing.assert_close(both, parts)
 
 
-def test_copies_of_a_multi_label_sample():
-    labels = torch.tensor([[1, 0, 1], [0, 0, 0], [0, 1, 0]])
-    rows, combinations = expand_copies(labels)
-    assert rows.tolist() == [0, 0, 2] and combinations.tolist() == [0, 2, 1]
-
-
 def test_binary_cross_entropy_counts_a_sample_once_and_leaves_absent_combinations_out():
     # Sample 0 holds combinations 0 and 3 (two copies), sample 1 holds 1; combinations 2 and 4 have no column.
     rows = torch.tensor([0, 0, 1])
@@ -275,6 +269,22 @@ def test_missing_parts_of_a_batch_are_named():
         scale_loss(batch, RELATIONS, ScaleLossConfig(cross_entropy="binary"))
     with pytest.raises(InputError, match=r"Batch\.match"):
         info_nce(batch, ScaleLossConfig())
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"absent": "masked"}, "unknown absent 'masked'; did you mean 'mask'"),
+        ({"cross_entropy": "sigmoid"}, "unknown cross_entropy"),
+        ({"reduction": "none"}, "unknown reduction"),
+        ({"temperature": 0.0}, "temperature must be more than 0"),
+        ({"logit_scale": torch.tensor([1.0, -1.0])}, "logit_scale must be more than 0"),
+        ({"temperature": float("nan")}, "temperature must be more than 0"),
+    ],
+)
+def test_choices_without_meaning_are_refused(bad, message):
+    with pytest.raises(InputError, match=message):
+        ScaleLossConfig(**bad)
 
 
 def test_stacked_runs_must_agree_in_what_is_no_number():

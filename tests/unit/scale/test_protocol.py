@@ -11,9 +11,10 @@ from scale_data import exclusive_task, make_features, multi_task
 from gftlib.errors import InputError
 from gftlib.scale import protocol
 from gftlib.scale.baselines import BUDGET, METHODS, Setting, method
-from gftlib.scale.outputs import Outputs, evaluate, from_similarities, predictions
-from gftlib.scale.protocol import ProtocolConfig, run, summarize
+from gftlib.scale.outputs import Outputs, best_threshold, evaluate, from_similarities, predictions
+from gftlib.scale.protocol import ProtocolConfig, run
 from gftlib.scale.sampling import TrainingConfig
+from gftlib.scale.summaries import choices, summarize
 
 CACHED = tuple(name for name, m in METHODS.items() if not m.needs_encoder)
 SMALL = ProtocolConfig(methods=CACHED, fractions=(0.5, 1.0), draws=2)
@@ -44,6 +45,15 @@ def test_decisions_of_several_labels_by_hand():
     assert predictions(multi_task(), outputs, 0.3)["combination"].tolist() == [[True, False, True, False]]
 
 
+@pytest.mark.parametrize("scale", [1.0, 20.0, 100.0])
+def test_scores_are_the_log_odds_of_the_softmax_over_two_prompts(scale):
+    rng = np.random.default_rng(0)
+    cosines, negative = rng.uniform(-0.1, 0.1, (6, 4)), rng.uniform(-0.1, 0.1, 6)
+    odds = from_similarities(multi_task(), cosines, negative, scale).combination
+    both = np.exp(scale * np.stack([cosines, np.broadcast_to(negative[:, None], cosines.shape)]))
+    np.testing.assert_allclose(1 / (1 + np.exp(-odds)), (both / both.sum(0))[0], atol=1e-9)
+
+
 def test_metrics_of_exclusive_groups_are_means_over_groups():
     task = exclusive_task()
     truth = np.array([[1, 0, 0, 1, 0], [0, 0, 1, 0, 1]], dtype=np.uint8)
@@ -52,6 +62,18 @@ def test_metrics_of_exclusive_groups_are_means_over_groups():
     assert report["combination"]["groups"]["streaks"]["accuracy"] == 0.5
     assert report["combination"]["accuracy"] == pytest.approx(0.75)
     assert report["combination"]["groups"]["veil"]["macro_f1"] == 1
+
+
+@pytest.mark.parametrize("scale", [0.02, 1.0, 5.0])
+def test_a_validated_threshold_does_not_depend_on_the_scale_of_the_scores(scale):
+    """A combination holds where its margin is above 1.2: a bound that is found at any scale."""
+    rng, task = np.random.default_rng(0), multi_task()
+    margin = rng.normal(size=(200, 4))
+    truth = (margin > 1.2).astype(np.uint8)
+    outputs = from_similarities(task, scale * margin, np.zeros(200), 1.0)
+    threshold = best_threshold(task, [truth], [outputs])
+    assert np.log(threshold / (1 - threshold)) / scale == pytest.approx(1.2, abs=0.1)
+    assert evaluate(task, truth, outputs, threshold)["combination"]["macro_f1"] > 0.9
 
 
 def test_all_trained_methods_have_the_same_budget():
@@ -90,6 +112,12 @@ def test_error_bars_are_one_standard_deviation_over_draws(finished):
     assert record["macro_f1_std"] == pytest.approx(np.std(values, ddof=1))
 
 
+def test_a_single_draw_has_no_error_bar(finished):
+    _, _, cells = finished
+    one = [r for r in summarize(cells) if r["method"] == "zero_shot"]
+    assert all(r["macro_f1"] > 0 and r["macro_f1_std"] is None for r in one)
+
+
 def test_a_run_goes_on_where_it_stopped(finished, monkeypatch):
     setting, folder, cells = finished
     lost = protocol.cell_path(folder, "scale", 0.5, 1)
@@ -119,6 +147,17 @@ def test_the_choice_is_made_on_validation_and_ablations_take_it_over(finished):
     assert by_name["scale_without_text"]["candidate"] == by_name["scale"]["candidate"]
     scores = by_name["scale"]["validation_scores"]
     assert by_name["scale"]["candidates"][int(np.argmax(scores))] == by_name["scale"]["candidate"]
+
+
+def test_choices_are_told_with_the_scores_that_led_to_them(finished):
+    _, _, cells = finished
+    told = {(c["method"], c["fraction"]): c for c in choices(cells)}
+    assert set(told) == {(name, f) for name in CACHED if name != "zero_shot" for f in (0.5, 1.0)}
+    own = told["scale", 0.5]
+    assert own["candidate"] == own["candidates"][int(np.argmax(own["validation_scores"]))]
+    assert len(own["validation_scores"]) == BUDGET
+    assert 0 < own["validation_combinations"] <= len(multi_task())
+    json.dumps(list(told.values()), allow_nan=False)
 
 
 def test_an_ablation_needs_the_method_it_follows(finished):

@@ -9,9 +9,11 @@ import pytest
 
 from gftlib.errors import InputError
 from gftlib.results import published
-from gftlib.scale import figures, predictions
+from gftlib.scale import figures, predictions, tables
 from gftlib.scale.outputs import Outputs, class_maximum
-from gftlib.scale.protocol import Cell, report_of, summarize
+from gftlib.scale.protocol import Cell, report_of
+from gftlib.scale.shown import Shown
+from gftlib.scale.summaries import summarize
 
 
 def made(use_case: str, n: int = 24) -> tuple[np.ndarray, list[Cell]]:
@@ -68,6 +70,34 @@ def test_scores_keep_eight_significant_bits():
     values = np.array([[1 / 3, -100.3, 1e-3, 0.0]])
     stored = Outputs(values, values).arrays()["combination"].astype(float)
     np.testing.assert_allclose(stored, values, rtol=2**-8)
+
+
+def test_combinations_that_the_data_do_not_hold_are_left_out_and_named(tmp_path):
+    labels, cells = made("medclip")
+    keep = [0, 2, 3, 6, 7, 8]  # no consolidation
+    task = predictions.task_of("medclip").part(keep)
+    own = []
+    for cell in cells:
+        scores = cell.outputs.combination[:, keep]
+        outputs = Outputs(scores, class_maximum(task, scores))
+        report = report_of(task, labels[:, keep], outputs, 0.3)
+        own.append(Cell(cell.method, cell.fraction, cell.draw, outputs, report, cell.details))
+    names = [c.name for c in task.combinations]
+    path = tmp_path / "predictions.npz"
+    predictions.write(path, {"medclip": labels[:, keep]}, {"medclip": own}, {"medclip": names})
+    assert [c.report for c in predictions.read(path)["medclip"]] == [c.report for c in own]
+    assert predictions.summarise(path)
+
+
+def test_goals_by_hand():
+    numbers = {("scale", 0.05): 0.3, ("scale", 1.0): 0.6, ("coop", 1.0): 0.4, ("zero_shot", 0.0): 0.35}
+    records = [
+        {"method": m, "fraction": f, "level": "combination", "macro_f1": v} for (m, f), v in numbers.items()
+    ]
+    table = tables.goals({"monet": Shown("", records, {}, [])})
+    assert table.loc[("skin", "100 %"), ["CoOp", "zero-shot"]].tolist() == [0.2, 0.25]
+    assert table.loc[("skin", "5 %"), "zero-shot"] == -0.05
+    assert np.isnan(table.loc[("skin", "5 %"), "CoOp"])
 
 
 def test_a_foreign_file_is_refused(tmp_path):

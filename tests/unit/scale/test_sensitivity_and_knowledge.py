@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from scale_data import exclusive_task, make_features, multi_task
 
+from gftlib.datasets import derm7pt, padchest_locations
 from gftlib.errors import InputError
+from gftlib.phantoms import chest, skin
+from gftlib.scale import figures, measures, tables, use_cases
 from gftlib.scale.adapters import AdapterConfig, AdapterPair
 from gftlib.scale.baselines import Setting
 from gftlib.scale.features import restrict
+from gftlib.scale.imbalance import imbalance, rare_combinations, ratio, thinned
 from gftlib.scale.knowledge import Space, hold_back, recall_at, retained, retrieval, text_clusters
 from gftlib.scale.sampling import TrainingConfig
-from gftlib.scale.sensitivity import changes, imbalance, lambda_grid, sensitivity
+from gftlib.scale.sensitivity import changes, lambda_grid, sensitivity
+from gftlib.scale.shown import Shown
 
 
 @pytest.fixture
@@ -51,8 +60,52 @@ def test_lambda_grid_is_complete(setting):
 
 def test_imbalance_grows_as_rare_combinations_are_thinned_out(setting):
     records = imbalance(setting, {"scale": {}, "linear_probe": {}}, kept=(1.0, 0.3), draws=2)
-    by_share = {r["kept"]: r["imbalance"] for r in records if r["method"] == "scale"}
-    assert by_share[0.3] >= by_share[1.0] and len(records) == 4
+    whole, thin = (next(r for r in records if r["kept"] == share) for share in (1.0, 0.3))
+    assert thin["imbalance"] > whole["imbalance"] and thin["absent"] >= whole["absent"]
+    assert thin["train"] == whole["train"] and len(records) == 4
+
+
+def cohort_labels(name: str) -> np.ndarray:
+    if name == "skin":
+        expressions = derm7pt.EXPRESSIONS
+        cases = [s.recorded for s in skin.cohort(1011, 2026)]
+        return np.array([[c[e.criterion] == e.label for e in expressions] for c in cases], np.uint8)
+    labels = np.zeros((748, len(padchest_locations.PRINTED)), np.uint8)
+    for row, spec in zip(labels, chest.cohort(748, 2026), strict=True):
+        row[list(spec.recorded)] = 1
+    return labels
+
+
+@pytest.mark.parametrize("name", ["skin", "chest"])
+def test_cohorts_are_thinned_at_one_size_and_only_get_less_even(name):
+    labels, shares = cohort_labels(name), (1.0, 0.5, 0.25, 0.1)
+    rows = np.random.default_rng(1).permutation(len(labels))[:460]
+    parts = thinned(labels, rows, shares, np.random.default_rng(0))
+    rare = rare_combinations(labels[rows])
+    assert {len(set(part.tolist()) & set(rows.tolist())) for part in parts} == {len(parts[0])}
+    found = [ratio(labels[part], rare) for part in parts]
+    assert all(after > 1.2 * before for before, after in pairwise(found))
+    holders = [set(part[labels[part][:, rare].any(1)].tolist()) for part in parts]
+    assert all(after < before for before, after in pairwise(holders))
+
+
+def test_what_cannot_be_thinned_is_refused():
+    with pytest.raises(InputError, match="all"):
+        thinned(np.eye(2, dtype=np.uint8), np.arange(2), (1.0,), np.random.default_rng(0))
+    with pytest.raises(InputError, match=r"\(0, 1\]"):
+        thinned(np.eye(3, dtype=np.uint8), np.arange(3), (0.0,), np.random.default_rng(0))
+
+
+def test_a_single_draw_has_no_spread_and_is_shown_without_a_bar(setting):
+    (record,) = imbalance(setting, {"linear_probe": {}}, kept=(0.5,), draws=1)
+    (cell,) = lambda_grid(setting, (1.0,), (0.1,), fraction=0.5, draws=1)
+    base, change = sensitivity(setting, 0.5, 1, changes(False)[:1])
+    assert record["macro_f1_std"] is cell["macro_f1_std"] is change["difference_std"] is None
+    one = Shown("", [], {"defaults": [base, change]}, [])
+    assert tables.defaults({"monet": one})["skin, s.d."].isna().all()
+    axes = Figure().subplots()
+    figures._imbalance(axes, [record])
+    assert len(axes.containers) == 1
 
 
 def test_restricting_keeps_pairs_and_columns_together(features):
@@ -74,6 +127,17 @@ def test_held_back_groups_leave_the_training_but_not_the_test(features):
         hold_back(features, ["nothing"])
     with pytest.raises(InputError, match="every group"):
         hold_back(features, list(features.task.groups()))
+
+
+def test_a_set_without_the_group_or_the_class_shows_neither():
+    whole = padchest_locations.task()
+    assert use_cases._shown("medclip", whole) == ("consolidation", "pleural effusion")
+    no_consolidation = [h for h, c in enumerate(whole.combinations) if c.cls != "consolidation"]
+    assert use_cases._shown("medclip", whole.part(no_consolidation)) == ("", "pleural effusion")
+    assert use_cases._shown("medclip", whole.part([4, 5])) == ("", "")  # nothing else is left to train on
+    plan = SimpleNamespace(use=SimpleNamespace(retention_group="", figure_class="", features=None))
+    assert measures.retention(plan) == [] and measures.clusters(plan) == {}
+    assert figures.clusters_figure(Shown("", [], {"clusters": {}}, [])) is None
 
 
 def test_an_adapter_that_blends_nothing_retains_everything():

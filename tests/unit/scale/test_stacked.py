@@ -22,13 +22,28 @@ SHORT = TrainingConfig(epochs=3, max_batch=16, min_steps=2)
 
 
 def test_each_stacked_run_is_the_run_alone(features):
-    rows = [draw(features, share, seed) for share, seed in ((0.3, 0), (0.5, 1), (0.5, 2))]
+    rows = [draw(features, share, seed) for share, seed in ((0.3, 0), (0.9, 1), (0.5, 2), (0.3, 3))]
     runs = [Run(r, i, ScaleLossConfig(lambda_image=0.1 * i), alpha=0.2 + 0.1 * i) for i, r in enumerate(rows)]
     together = train_adapters(features, runs, config=SHORT)
-    for i, run in enumerate(runs[1:], start=1):  # of the largest size, so that batches are cut alike
+    sampler = sampler_of(features, rows, range(4), SHORT)
+    assert len(sampler.alike()) > 1  # they do not all take the same number of steps
+    with pytest.raises(InputError, match="differ in their number of steps"):
+        next(sampler.epoch())
+    for i, run in enumerate(runs):
         alone = train_adapters(features, [run], config=SHORT)
         for name, value in alone.state_dict().items():
             torch.testing.assert_close(together.state_dict()[name][i], value[0], rtol=1e-3, atol=1e-5)
+
+
+def test_each_stacked_probe_is_the_probe_alone(features):
+    rows = [draw(features, share, seed) for share, seed in ((0.3, 0), (0.9, 1), (0.5, 2), (0.3, 3))]
+    order = Order(rows, range(4), 1, SHORT)
+    assert len(order.alike()) > 1
+    together = train_probes(features, rows, range(4), ProbeConfig(True, 1e-2), SHORT)
+    for i, own in enumerate(rows):
+        alone = train_probes(features, [own], [i], ProbeConfig(True, 1e-2), SHORT)
+        torch.testing.assert_close(together.weight[i], alone.weight[0], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(together.mean[i], alone.mean[0])
 
 
 def test_a_batch_is_the_literal_one(features):
@@ -62,10 +77,10 @@ def test_a_batch_is_the_literal_one(features):
 
 
 def test_every_unit_once_an_epoch_dealt_evenly():
-    order = Order([np.arange(10), np.arange(5)], [0, 1], 1, TrainingConfig(max_batch=4, min_steps=2))
+    order = Order([np.arange(10), np.arange(9)], [0, 1], 1, TrainingConfig(max_batch=4, min_steps=2))
     steps = list(order.epoch())
     assert len(steps) == 3
-    for run, n in ((0, 10), (1, 5)):
+    for run, n in ((0, 10), (1, 9)):
         seen = np.concatenate([s.index[run][s.there[run]] for s in steps])
         assert sorted(seen) == list(range(n))
         assert np.ptp([s.there[run].sum() for s in steps]) <= 1

@@ -70,7 +70,7 @@ def test_a_page_shows_every_figure_and_table(finished):
     assert len(figures.choices_figure(found).axes) == 6
     assert len(figures.clusters_figure(found["medclip"]).axes) == 2
     assert figures.protocol_figure(None) is figures.clusters_figure(None) is None
-    for table in (tables.first(studies), tables.claims(found), tables.defaults(found)):
+    for table in (tables.first(studies), tables.claims(found), tables.goals(found), tables.defaults(found)):
         assert isinstance(table, pd.DataFrame) and len(table)
     assert tables.general_knowledge(found).loc[("skin", "SCALE"), "retrieval by chance"] > 0
     assert tables.first(studies).loc["skin, pigmentation, accuracy: class", "paper"] == 0.59
