@@ -123,8 +123,9 @@ class _Jobs:
         for key in keys:
             if self.ledger.in_flight(key):
                 self.ledger.write(event="unpaid", key=key)
-        self.ledger.write(event="batch", file=file.stem, job=job.id, ended=True)
+        # In this order: a file that outlived the end of its job would be uploaded, and paid for, again.
         file.unlink()
+        self.ledger.write(event="batch", file=file.stem, job=job.id, ended=True)
         if job.status == "failed":
             # The direct path would ask the same at twice the price: that is for the user to decide.
             reasons = "; ".join(error.message or "" for error in (job.errors and job.errors.data) or [])

@@ -363,6 +363,32 @@ def test_a_batch_run_that_died_finds_its_job_again(server: ChatServer, tmp_path:
     assert server.paid == 2
 
 
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_batch_run_that_died_at_its_end_uploads_nothing_again(
+    server: ChatServer, tmp_path: Path, noted: bool
+) -> None:
+    client, requests, jobs = endpoint(server, tmp_path), questions("ok", "ok"), tmp_path / "jobs"
+
+    class Killed(BaseException):
+        pass
+
+    write = Ledger.write
+
+    def dies(self: Ledger, **event: object) -> None:
+        if noted or not event.get("ended"):
+            write(self, **event)
+        if event.get("ended"):
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ledger, "write", dies)
+        with pytest.raises(Killed):
+            batch(client, requests, jobs)
+    assert [o.status for o in batch(client, requests, jobs)] == ["ok", "ok"]
+    assert (len(server.files), len(server.jobs), server.paid) == (3, 1, 2)  # one upload, two outputs
+    assert not list(jobs.iterdir())
+
+
 def test_a_failed_job_is_told_and_started_anew(server: ChatServer, tmp_path: Path) -> None:
     client, requests, jobs = endpoint(server, tmp_path), questions("ok"), tmp_path / "jobs"
     start = server.start
