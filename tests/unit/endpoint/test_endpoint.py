@@ -408,6 +408,19 @@ def test_a_failed_job_is_told_and_started_anew(server: ChatServer, tmp_path: Pat
     assert len(server.jobs) == 2
 
 
+def test_no_key_is_needed_where_everything_is_answered(
+    server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, requests = endpoint(server, tmp_path), questions("ok", "refuse")
+    first = client.ask(requests)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert client.ask(requests) == first
+    assert batch(client, requests, tmp_path / "jobs") == first
+    with pytest.raises(MissingError, match="OPENAI_API_KEY is not set"):
+        batch(client, questions("ok", "refuse", "ok"), tmp_path / "jobs")
+    assert not (tmp_path / "jobs").exists()
+
+
 def test_a_batch_that_cannot_be_paid_for_is_not_sent(server: ChatServer, tmp_path: Path) -> None:
     client = endpoint(server, tmp_path, usd_in=0.0, usd_out=1e6 / 50, max_usd=0.9)
     with pytest.raises(BudgetError):
