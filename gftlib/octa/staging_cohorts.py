@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from gftlib.datasets import octa500
 from gftlib.datasets.images import read_scan
@@ -97,6 +96,8 @@ def stage_table(scans: Sequence[Scan]) -> pd.DataFrame:
 def _splits(table: pd.DataFrame, path: Path) -> pd.Series:
     """Return the splits that a table by scan names, or six that share no subject."""
     if "split" not in table:
+        from sklearn.model_selection import StratifiedGroupKFold
+
         splits = pd.Series(0, table.index)
         folds = StratifiedGroupKFold(6, shuffle=True, random_state=0)
         for number, (_, rows) in enumerate(folds.split(table, table["stage"], table["subject"])):
