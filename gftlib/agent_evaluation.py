@@ -158,8 +158,8 @@ def experts_kit(
 ) -> pd.DataFrame:
     """Write the blinded forms of the expert study to a folder of its own and return what they hold."""
     samples = study_samples(course, profile, answers)
-    study = blind(samples, profile.seed).sheet.study
-    blinded = write_study(samples, folder / "expert_study" / study, RATERS, profile.seed)
+    blinded = blind(samples, profile.seed)
+    write_study(blinded, folder / "expert_study" / blinded.sheet.study, RATERS)
     count = sum(len(sample.answers) for sample in blinded.sheet.samples)
     return pd.DataFrame(
         [
