@@ -197,7 +197,7 @@ def teach_and_stage(
         course: What they learn from and are asked about.
         profile: Its sections ``tuning`` and ``agent``.
         folder: Of chapter 5's results; a second call makes only what is missing there.
-        workers: Processes, a student each.
+        workers: Processes, a student each; on a GPU one.
         progress: Called with (done, total) students.
 
     Returns:
@@ -205,7 +205,7 @@ def teach_and_stage(
     """
     jobs = [(pupil,) for pupil in pupils(profile.tuning)]
     shared = (course, profile.tuning, profile.agent, folder)
-    found = run_jobs(_teach_and_stage, shared, jobs, min(workers, len(jobs)), progress)
+    found = run_jobs(_teach_and_stage, shared, jobs, workers, progress, profile.tuning.device)
     return pd.concat(found, ignore_index=True)
 
 
@@ -219,7 +219,7 @@ def examine(
         profile: Its sections ``tuning`` and ``agent``.
         tuned_in: Folder of chapter 5's results.
         folder: Of chapter 6's results.
-        workers: Processes, a student each.
+        workers: Processes, a student each; on a GPU one.
 
     Returns:
         The rows of `gftlib.dialogue.scoring.score_scan`, one part ``asked/<student>/<arm>/<seed>`` a student;
@@ -227,7 +227,7 @@ def examine(
     """
     jobs = [(pupil,) for pupil in pupils(profile.tuning)]
     shared = (course, profile.tuning, profile.agent, tuned_in, folder, shifted(course, profile, workers))
-    found = run_jobs(_examine, shared, jobs, min(workers, len(jobs)))
+    found = run_jobs(_examine, shared, jobs, workers, device=profile.tuning.device)
     told, elsewhere = zip(*found, strict=True)
     return pd.concat(told, ignore_index=True), pd.concat(elsewhere, ignore_index=True)
 

@@ -69,12 +69,13 @@ def study_write(
 ) -> None:
     """Write the blinded forms of the experts' study from the answers of chapter 5's students."""
     from gftlib import agent_evaluation
-    from gftlib.dialogue.expert_study import write_study
+    from gftlib.dialogue.expert_study import blind, write_study
 
     settings, course, answers = _answers(profile)
     samples = agent_evaluation.study_samples(course, settings, answers)
     raters = rater or agent_evaluation.RATERS
-    blinded = write_study(samples, folder, raters, settings.seed)
+    blinded = blind(samples, settings.seed)
+    write_study(blinded, folder, raters)
     count = sum(len(sample.answers) for sample in blinded.sheet.samples)
     typer.echo(f"{len(samples)} scans, {count} answers, {len(raters)} raters: {folder / 'sheets'}")
     typer.echo(f"keep from raters: {folder / 'key.json'}")

@@ -12,7 +12,6 @@ import pandas as pd
 
 from gftlib.agent import STAGING, Course, pupils
 from gftlib.datasets.images import read_scan
-from gftlib.dialogue.corpus import hosted_endpoint
 from gftlib.dialogue.examination import STAGE_QUESTION, Phrase, mark_phrases
 from gftlib.dialogue.expert_study import Sample, blind, write_study
 from gftlib.dialogue.judge import HostedJudge, Judged
@@ -21,12 +20,13 @@ from gftlib.dialogue.rubric import Item
 from gftlib.dialogue.rule_judge import RuleJudge
 from gftlib.endpoint.client import Endpoint
 from gftlib.endpoint.messages import data_url
+from gftlib.endpoint.profiled import profiled_endpoint
 from gftlib.metrics.classification import multiclass
 from gftlib.octa.table_rows import STAGES, ScanTable
-from gftlib.paths import read_json, root
+from gftlib.paths import read_json
 from gftlib.profiles import Profile
 from gftlib.results import published
-from gftlib.teaching import Lesson, explain_tables, prepare, true_lesions
+from gftlib.teaching import Lesson, true_lesions, unseen_tables
 from gftlib.vlm import retrieval
 
 VERDICTS = {"true": "#1b7837", "partly": "#b35806", "false": "#b2182b"}
@@ -143,15 +143,14 @@ def judge_items(
     course: Course, profile: Profile, answers: Mapping[str, Mapping[str, str]], folder: Path, workers: int = 1
 ) -> tuple[list[Item], Lesson, dict[str, ScanTable]]:
     """Return what `judge` is given, with the lesson and the tables it comes from; arguments as `judge`."""
-    lesson = prepare(profile, root() / "runs" / profile.name / "04_dialogue", workers)
     names = sampled(course, profile, answers)
-    tables = explain_tables(profile, lesson, names, folder / "samples", workers=1)
+    lesson, tables = unseen_tables(profile, names, folder / "samples", workers)
     return [Item(tables[name], STAGE_QUESTION, answers[name]) for name in names], lesson, tables
 
 
 def judge_endpoint(profile: Profile, folder: Path) -> Endpoint:
     """Return the hosted judge's endpoint, its record below the folder of chapter 6; no image is sent."""
-    return hosted_endpoint(profile.dialogue.endpoint, folder / "judge", images=False)
+    return profiled_endpoint(profile.dialogue.endpoint, folder / "judge", images=False)
 
 
 def experts_kit(
@@ -159,8 +158,8 @@ def experts_kit(
 ) -> pd.DataFrame:
     """Write the blinded forms of the expert study to a folder of its own and return what they hold."""
     samples = study_samples(course, profile, answers)
-    study = blind(samples, profile.seed).sheet.study
-    blinded = write_study(samples, folder / "expert_study" / study, RATERS, profile.seed)
+    blinded = blind(samples, profile.seed)
+    write_study(blinded, folder / "expert_study" / blinded.sheet.study, RATERS)
     count = sum(len(sample.answers) for sample in blinded.sheet.samples)
     return pd.DataFrame(
         [

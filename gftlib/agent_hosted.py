@@ -27,7 +27,7 @@ from gftlib.octa.table_rows import ScanTable, read_tables
 from gftlib.paths import read_json, root
 from gftlib.profiles import Profile
 from gftlib.sections import HostedSettings, TeacherEndpoint
-from gftlib.teaching import explain_tables, prepare
+from gftlib.teaching import unseen_tables
 from gftlib.vlm.hosted import STATE, HostedTuning, dialect
 from gftlib.vlm.hosted_files import TuningFile, question, write_tuning_file
 from gftlib.vlm.retrieval import Case, CasePool, Scan
@@ -139,18 +139,12 @@ def stage_requests(course: Course, profile: Profile, names: Sequence[str], worke
     """
     cases: Mapping[str, tuple[Case, ...]] = {}
     if profile.hosted.cases:
-        asked = _scans(course, unseen_tables(profile, names, workers))
+        folder = root() / "runs" / profile.name / "06_agent_evaluation" / "samples"
+        _, tables = unseen_tables(profile, names, folder, workers)
+        asked = _scans(course, list(tables.values()))
         cases = _nearest(course, profile, asked, _taught(course, profile))
     system = student_system(1)
     return [question(course.images[n], [STAGE_QUESTION], system, cases.get(n, ())) for n in names]
-
-
-def unseen_tables(profile: Profile, names: Sequence[str], workers: int = 1) -> list[ScanTable]:
-    """Return the tables of scans that are not taught, made as those of chapter 4."""
-    runs = root() / "runs" / profile.name
-    lesson = prepare(profile, runs / "04_dialogue", workers)
-    folder = runs / "06_agent_evaluation" / "samples"
-    return list(explain_tables(profile, lesson, names, folder, workers).values())
 
 
 def ask_stages(

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from gftlib.vlm.backbones import EMBEDDED, STUDENTS, WEIGHTS
+from gftlib.vlm.backbones import EMBEDDED, STUDENTS, TINY_BIRD, WEIGHTS
 
 PARAMETERS = {"qwen2.5-vl-7b": 8_292_166_656, "llama-3.2-11b-vision": 10_642_941_475}
 """Weights of the paper's students, counted on their architectures; for where they are not there yet."""
 GATED = ("meta-llama/",)
 """Owners on the hub whose licence must be accepted before a download."""
-PACKAGED = (*EMBEDDED, "tiny-bird")
+PACKAGED = (*EMBEDDED, TINY_BIRD)
 BITS = {"float32": 32, "bfloat16": 16}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from collections.abc import Callable, Iterable
@@ -11,6 +12,8 @@ from typing import Any
 
 from gftlib.errors import InputError
 from gftlib.processes import THREADS
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 _received: list[Any] = []
@@ -31,6 +34,7 @@ def run_jobs(
     jobs: Iterable[tuple[Any, ...]],
     workers: int = 1,
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> list[Any]:
     """Call ``function(shared, *job)`` for every job.
 
@@ -40,6 +44,8 @@ def run_jobs(
         jobs: The other arguments.
         workers: Processes, one thread each; 1 stays in this process.
         progress: Called with (done, total) after each job.
+        device: Where the jobs compute. Each puts a network of its own there: other devices than the
+            processor get one job at a time, whatever ``workers`` says.
 
     Returns:
         The results, in the order of the jobs.
@@ -50,6 +56,9 @@ def run_jobs(
     jobs = list(jobs)
     if workers < 1:
         raise InputError(f"workers is {workers}; use 1 or more")
+    if device != "cpu" and workers > 1:
+        log.info("%s holds one network at a time: one process in place of %d", device, workers)
+        workers = 1
     if workers == 1 or len(jobs) < 2:
         results = []
         for done, job in enumerate(jobs, 1):

@@ -33,7 +33,7 @@ def train_student(
     """Train an embedded student anew, from nothing, to see and to speak; interrupted, it goes on."""
     from gftlib.dialogue.hearsay import talk
     from gftlib.dialogue.vocabulary import phrases
-    from gftlib.vlm.backbones import WEIGHTS
+    from gftlib.vlm.backbones import TINY_BIRD, WEIGHTS
     from gftlib.vlm.pretraining import pretrain
 
     target = folder or WEIGHTS / name
@@ -43,7 +43,7 @@ def train_student(
         def shown(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        if name == "tiny-bird":
+        if name == TINY_BIRD:
             from gftlib.bird.pretraining import pretrain as pretrain_bird
 
             losses = pretrain_bird(target, workers=workers, progress=shown)

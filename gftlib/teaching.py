@@ -6,7 +6,6 @@ scored: tables and teachers live in packages that cannot reach a phantom.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from gftlib.datasets.images import read_scan
 from gftlib.dialogue.corpus import Corpus
@@ -28,7 +25,6 @@ from gftlib.errors import InputError
 from gftlib.jobs import Progress
 from gftlib.octa.attribution_study import fitted_baseline, ig_config, staging_network
 from gftlib.octa.explaining import read_attribution
-from gftlib.octa.features import FEATURES
 from gftlib.octa.folds import TEST_SPLIT
 from gftlib.octa.graph_io import read_graph
 from gftlib.octa.normal import HealthyReference
@@ -38,7 +34,7 @@ from gftlib.octa.staging_cohorts import stage_table
 from gftlib.octa.table_rows import STAGES, ScanTable
 from gftlib.octa.tabling import Explainer, Labelled, attribution_file, healthy_reference, state_many, tabulate
 from gftlib.octa.training import fold_folder
-from gftlib.paths import atomic_path, root, sha256
+from gftlib.paths import read_json, root, sha256, write_json
 from gftlib.phantoms.lesion_masks import crop_lesion
 from gftlib.profiles import Profile
 from gftlib.results import published
@@ -171,6 +167,18 @@ def explain_tables(
     return {table.scan: table for table in tables}
 
 
+def unseen_tables(
+    profile: Profile, names: Sequence[str], folder: Path | str, workers: int = 1
+) -> tuple[Lesson, dict[str, ScanTable]]:
+    """Make the tables of scans that are not taught as chapter 4 makes those of the others.
+
+    Returns:
+        The lesson of chapter 4, and the tables; arguments as `explain_tables`.
+    """
+    lesson = prepare(profile, root() / "runs" / profile.name / "04_dialogue", workers)
+    return lesson, explain_tables(profile, lesson, names, folder, workers)
+
+
 def true_lesions(scan: Scan) -> list[TrueLesion]:
     """Return the lesions of a phantom.
 
@@ -256,21 +264,11 @@ def beside(key: str, this: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def _reference(graphs: Sequence[Path], folder: Path, workers: int) -> HealthyReference:
     """Measure the healthy scans, unless the same graphs have been measured for this folder."""
     key = sha256("".join(sha256(path) for path in graphs).encode())
-    kept = folder / "reference.safetensors"
-    if kept.is_file():
-        with safe_open(kept, framework="numpy") as file:
-            about = json.loads(file.metadata()["about"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        if about["key"] == key:
-            parts = {part: {kind: arrays[f"{part}/{kind}"] for kind in FEATURES} for part in ("mean", "std")}
-            rest = {"limits": about["limits"], "density": arrays["density"], "scans": about["scans"]}
-            return HealthyReference(**parts, **rest)
+    kept = folder / "reference.json"
+    if kept.is_file() and (about := read_json(kept))["key"] == key:
+        return HealthyReference.from_state(about["reference"])
     found = healthy_reference(graphs, workers)
-    arrays = {f"{part}/{kind}": v for part in ("mean", "std") for kind, v in getattr(found, part).items()}
-    about = {"key": key, "scans": found.scans, "limits": {k: float(v) for k, v in found.limits.items()}}
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(kept) as temporary:
-        save_file(arrays | {"density": found.density}, temporary, {"about": json.dumps(about)})
+    write_json(kept, {"key": key, "reference": found.state()})
     return found
 
 

@@ -21,7 +21,7 @@ from gftlib.datasets.sa_med2d import SAMed2D
 from gftlib.errors import InputError, MissingError
 from gftlib.paths import read_json
 from gftlib.sections import GroundingSettings
-from gftlib.vlm.backbones import WEIGHTS, Student, load_student
+from gftlib.vlm.backbones import TINY_BIRD, WEIGHTS, Student, load_student
 from gftlib.vlm.conversations import Example
 from gftlib.vlm.recipes import Adapter, CosineStage, Steps
 from gftlib.vlm.tuning import Progress, add_adapter, tune
@@ -139,7 +139,7 @@ def learners(settings: GroundingSettings) -> list[Learner]:
 def is_bird(name: str) -> bool:
     """Return whether a student is of BiRD's own architecture: the embedded one, or one in a folder."""
     config = Path(name) / "config.json"
-    return name == birds.TINY or (config.is_file() and read_json(config).get("model_type") == "bird")
+    return name == TINY_BIRD or (config.is_file() and read_json(config).get("model_type") == "bird")
 
 
 def load(name: str, device: str = "cpu", dtype: str = "float32") -> Student:
@@ -150,9 +150,9 @@ def load(name: str, device: str = "cpu", dtype: str = "float32") -> Student:
     """
     if not is_bird(name):
         return load_student(name, device=device, dtype=dtype)
-    folder = WEIGHTS / name if name == birds.TINY else Path(name)
+    folder = WEIGHTS / name if name == TINY_BIRD else Path(name)
     if not (folder / "model.safetensors").is_file() and not list(folder.glob("*.safetensors.index.json")):
-        raise MissingError(f"no weights in {folder}: make them by `gftlib train-student {birds.TINY}`")
+        raise MissingError(f"no weights in {folder}: make them by `gftlib train-student {TINY_BIRD}`")
     return birds.load(folder, device, dtype)
 
 

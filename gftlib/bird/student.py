@@ -13,7 +13,7 @@ from gftlib.bird.model_config import IMAGE_TOKEN, SPECIAL_TOKENS, BirdConfig, ti
 from gftlib.bird.processor import BirdProcessor, image_processor
 from gftlib.boxes import BoxFormat
 from gftlib.errors import MissingError
-from gftlib.vlm.backbones import Family, Student
+from gftlib.vlm.backbones import TINY_BIRD, Family, Student
 from gftlib.vlm.tiny import byte_pairs
 
 FAMILY = Family(
@@ -23,7 +23,6 @@ FAMILY = Family(
     r".*vision\.transformer\.resblocks\.\d+\.mlp\.c_(fc|proj)|.*resampler\.project_(in|out)",
     r".*language_model\.model\.layers\.\d+\.(self_attn\.[qkvo]_proj|mlp\.(gate|up|down)_proj)",
 )
-TINY = "tiny-bird"
 _CHAT = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _HIDDEN = ("<img>", "</img>", IMAGE_TOKEN)
 
@@ -55,7 +54,7 @@ def build_tiny(texts: Iterable[str], seed: int = 0, image_size: int = 112, token
         torch.manual_seed(seed)
         model = BirdModel(config).eval()
     processor = BirdProcessor(image_processor(image_size), tokenizer, config.queries)
-    return Student(TINY, FAMILY, model, processor)
+    return Student(TINY_BIRD, FAMILY, model, processor)
 
 
 def save(student: Student, folder: Path | str) -> Path:

@@ -46,7 +46,7 @@ def tune_and_ask(
         made: The records of chapter 8.
         profile: Its section ``grounding``.
         folder: Of chapter 9's results; a second call makes only what is missing there.
-        workers: Processes, a student each.
+        workers: Processes, a student each; on a GPU one.
         progress: Called with (done, total) students.
 
     Returns:
@@ -57,7 +57,8 @@ def tune_and_ask(
     # The longest first, so that no process waits for one that began late.
     order = sorted(range(len(jobs)), key=lambda i: -_length(course, jobs[i]))
     shared = (course, profile, folder, made.scoring)
-    found = run_jobs(_work, shared, [(jobs[i],) for i in order], workers, progress)
+    waiting = [(jobs[i],) for i in order]
+    found = run_jobs(_work, shared, waiting, workers, progress, profile.grounding.device)
     by_job = dict(zip(order, found, strict=True))
     return {job.name: by_job[i] for i, job in enumerate(jobs)}
 

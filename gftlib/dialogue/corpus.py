@@ -8,8 +8,6 @@ is read back without either.
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +15,12 @@ from pathlib import Path
 from gftlib.dialogue.offline_teacher import OfflineTeacher
 from gftlib.dialogue.records import Dialogue, read_dialogues, write_dialogues
 from gftlib.dialogue.teacher import HostedTeacher, TeacherScan
-from gftlib.endpoint.client import Endpoint, Estimate, Settings
-from gftlib.errors import InputError, MissingError
+from gftlib.endpoint.client import Estimate
+from gftlib.endpoint.profiled import expanded, profiled_endpoint
+from gftlib.errors import InputError
 from gftlib.octa.table_text import TextOptions
 from gftlib.paths import read_json, sha256, write_json
-from gftlib.sections import DialogueSettings, TeacherEndpoint
+from gftlib.sections import DialogueSettings
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def build(
 
 def estimate(scans: Sequence[TeacherScan], settings: DialogueSettings, folder: Path | str) -> list[Estimate]:
     """Return what a hosted teacher would be asked, and cost at most, in stage 1 and in stage 2."""
-    endpoint = hosted_endpoint(settings.endpoint, Path(folder), settings.send_images)
+    endpoint = profiled_endpoint(settings.endpoint, Path(folder), settings.send_images)
     return [
         teacher.estimate(endpoint, scans, settings.endpoint.batch) for teacher in hosted_teachers(settings)
     ]
@@ -107,34 +106,6 @@ def hosted_teachers(settings: DialogueSettings) -> tuple[HostedTeacher, HostedTe
     )
 
 
-def hosted_endpoint(settings: TeacherEndpoint, folder: Path, images: bool) -> Endpoint:
-    """Return the endpoint with its record in ``folder``.
-
-    Args:
-        settings: Model, address, limits and prices.
-        folder: Gets ``record.jsonl``.
-        images: Images may leave this machine.
-
-    Raises:
-        MissingError: If the model is to be read from the environment and is not there.
-        InputError: If there is a budget and no price.
-    """
-    if settings.max_usd and not settings.usd_in + settings.usd_out:
-        raise InputError("dialogue.endpoint: max_usd needs the prices usd_in and usd_out")
-    chosen = Settings(
-        model=_expanded(settings.model),
-        base_url=_expanded(settings.base_url) or None,
-        max_tokens=settings.max_tokens,
-        concurrency=settings.concurrency,
-        requests_per_minute=settings.requests_per_minute or None,
-        usd_in=settings.usd_in,
-        usd_out=settings.usd_out,
-        max_usd=settings.max_usd if settings.usd_in + settings.usd_out else None,
-        allow_images=images,
-    )
-    return Endpoint(chosen, folder / "record.jsonl")
-
-
 def _ask(
     scans: Sequence[TeacherScan], settings: DialogueSettings, folder: Path, consent: bool, poll_s: float
 ) -> Corpus:
@@ -143,7 +114,7 @@ def _ask(
             "the profile has scans sent to the hosted teacher, and that was not agreed to: run "
             "`gftlib dialogue build` with --yes-send-images, or set send_images to false"
         )
-    endpoint = hosted_endpoint(settings.endpoint, folder, settings.send_images)
+    endpoint = profiled_endpoint(settings.endpoint, folder, settings.send_images)
     found, missing = [], {}
     for teacher in hosted_teachers(settings):
         jobs = folder / f"batches{teacher.stage}" if settings.endpoint.batch else None
@@ -168,13 +139,6 @@ def _key(scans: Sequence[TeacherScan], settings: DialogueSettings, seed: int) ->
     """Digest what a corpus depends on; how a hosted teacher is reached and paid is no part of it."""
     asked = settings.model_dump(exclude={"endpoint", "splits"})
     if settings.teacher == "hosted":
-        asked["model"] = _expanded(settings.endpoint.model)
+        asked["model"] = expanded(settings.endpoint.model)
     told = [[scan.table.model_dump_json(), scan.image] for scan in scans]
     return sha256(json.dumps([asked, seed, told], sort_keys=True).encode())
-
-
-def _expanded(text: str) -> str:
-    expanded = os.path.expandvars(text)
-    if name := re.search(r"\$\{?(\w+)", expanded):
-        raise MissingError(f"the environment variable {name[1]} is not set: the profile reads it in {text!r}")
-    return expanded

@@ -150,36 +150,32 @@ def presented(sheet: Sheet, rater: str) -> Sheet:
     return sheet.model_copy(update={"samples": tuple(samples[i] for i in rng.permutation(len(samples)))})
 
 
-def write_study(
-    samples: Sequence[Sample], folder: Path | str, raters: Sequence[str], seed: int = 0
-) -> Blinded:
+def write_study(blinded: Blinded, folder: Path | str, raters: Sequence[str]) -> None:
     """Write a study: ``sheet.json``, ``form-<rater>.html`` for each rater, and apart from them the key.
 
     Args:
-        samples: As in `blind`.
+        blinded: What `blind` returned.
         folder: Gets what raters may see in ``sheets/`` and ``key.json`` beside it.
         raters: Names or numbers of the raters, two in the paper; letters, digits, ``-`` and ``_``.
-        seed: As in `blind`.
 
     Raises:
-        InputError: As `blind`; if a rater's name is unfit or occurs twice; or if the folder holds the key of
-            another study, without which that study's answers could never be read.
+        InputError: If a rater's name is unfit or occurs twice, or if the folder holds the key of another
+            study, without which that study's answers could never be read.
     """
     folder, raters = Path(folder), [str(rater) for rater in raters]
     if unfit := [r for r in raters if not r.replace("-", "").replace("_", "").isalnum() or not r.isascii()]:
         raise InputError(f"the rater's name {unfit[0]!r} must be of letters, digits, - and _")
     if not raters or len(set(raters)) < len(raters):
         raise InputError("a study needs at least one rater, each with a name of their own")
-    sheet, key, images = blind(samples, seed)
+    sheet, key = blinded.sheet, blinded.key
     if (folder / "key.json").is_file() and (other := read_key(folder / "key.json").study) != sheet.study:
         raise InputError(f"{folder} holds the key of the study {other}: take another folder, or remove it")
     write_json(folder / "sheets" / "sheet.json", sheet.model_dump(mode="json"))
     for rater in raters:
-        page = form(_shown(presented(sheet, rater)), images, sheet.study, rater, STEP)
+        page = form(_shown(presented(sheet, rater)), blinded.images, sheet.study, rater, STEP)
         with atomic_path(folder / "sheets" / f"form-{rater}.html") as temporary:
             temporary.write_text(page, encoding="utf-8")
     write_json(folder / "key.json", key.model_dump(mode="json"))
-    return Blinded(sheet, key, images)
 
 
 def read_sheet(path: Path | str) -> Sheet:

@@ -1,6 +1,6 @@
-"""One record for every dialogue, whoever wrote it, and its ways into the training formats.
+"""One record for every dialogue, whoever wrote it, and its files.
 
-A record holds words and boxes apart: an answer never spells out coordinates, and a converter writes the boxes
+A record holds words and boxes apart: an answer never spells out coordinates, and `spoken` writes the boxes
 behind it in the grammar of the model that is to learn them (`gftlib.boxes`).
 """
 
@@ -9,15 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
 from gftlib.boxes import BoxFormat, Size, format_boxes
-from gftlib.endpoint.messages import data_url
 from gftlib.errors import InputError, MissingError
 from gftlib.octa.places import Box, Quadrant, Record
-from gftlib.paths import atomic_path, inside
+from gftlib.paths import atomic_path
 
 Kind = Literal["diagnosis", "quadrant", "FAZ", "vessels", "perfusion", "comparison", "presence", "grounding"]
 CONTROL = re.compile(r"<\s*/?\s*(?:image|img|video|ref|box|quad)\b|<\||\|>", re.IGNORECASE)
@@ -118,72 +117,3 @@ def spoken(pair: Pair, fmt: BoxFormat | str, size: Size = None, **resize: int) -
         return pair.answer
     boxes = [box.xyxy for box in pair.boxes]
     return f"{pair.answer} {format_boxes(boxes, fmt, [box.name for box in pair.boxes], size, **resize)}"
-
-
-def to_conversations(
-    dialogue: Dialogue, fmt: BoxFormat | str, size: Size = None, packed: bool = True, **resize: int
-) -> list[dict[str, Any]]:
-    """Return the records ``{id, image, conversations: [{from, value}]}`` of one dialogue.
-
-    Args:
-        dialogue: The dialogue.
-        fmt: The box format.
-        size: As in `spoken`.
-        packed: All pairs in one record, the image before the first; else one record a pair.
-        **resize: As in `spoken`.
-    """
-    records = []
-    for number, pairs in enumerate(_groups(dialogue, packed)):
-        turns = []
-        for position, pair in enumerate(pairs):
-            image = "" if position else "<image>\n"
-            turns.append({"from": "human", "value": image + pair.question})
-            turns.append({"from": "gpt", "value": spoken(pair, fmt, size, **resize)})
-        name = dialogue.id if packed else f"{dialogue.id}-{number}"
-        records.append({"id": name, "image": dialogue.image, "conversations": turns})
-    return records
-
-
-def to_messages(
-    dialogue: Dialogue,
-    fmt: BoxFormat | str,
-    size: Size = None,
-    packed: bool = True,
-    system: str = "",
-    images: Path | str | None = None,
-    **resize: int,
-) -> list[dict[str, Any]]:
-    """Return the chat records ``{messages: [...]}`` of one dialogue, the image in the first user turn.
-
-    Args:
-        dialogue: The dialogue.
-        fmt: The box format.
-        size: As in `spoken`.
-        packed: As in `to_conversations`.
-        system: A system text before the first turn.
-        images: Folder of the images, which are then written into the records as data URLs without metadata,
-            as hosted fine-tuning wants them; None leaves ``{"type": "image"}``, as chat templates want it.
-        **resize: As in `spoken`.
-
-    Raises:
-        InputError: If the image lies outside the folder or cannot be read.
-        MissingError: If it is not there.
-    """
-    image: dict[str, Any] = {"type": "image"}
-    if images is not None:
-        url = data_url(inside(Path(images), dialogue.image))
-        image = {"type": "image_url", "image_url": {"url": url}}
-    records = []
-    for pairs in _groups(dialogue, packed):
-        turns: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
-        for position, pair in enumerate(pairs):
-            text = {"type": "text", "text": pair.question}
-            turns.append({"role": "user", "content": [text] if position else [image, text]})
-            answer = [{"type": "text", "text": spoken(pair, fmt, size, **resize)}]
-            turns.append({"role": "assistant", "content": answer})
-        records.append({"messages": turns})
-    return records
-
-
-def _groups(dialogue: Dialogue, packed: bool) -> list[tuple[Pair, ...]]:
-    return [dialogue.pairs] if packed else [(pair,) for pair in dialogue.pairs]

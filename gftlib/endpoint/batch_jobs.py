@@ -59,18 +59,12 @@ async def run_batches(
     """
     folder = Path(folder)
     keyed = dict(zip(endpoint.keys(requests), requests, strict=True))
-    refusal: EndpointError | None = None
     with endpoint.ledger() as ledger:
-        async with endpoint.client() as client:
-            jobs = _Jobs(endpoint, ledger, client, keyed)
-            jobs.write(folder, max_requests, max_bytes)
-            try:
-                await asyncio.gather(*(jobs.finish(file, poll_s) for file in sorted(folder.glob("*.jsonl"))))
-            except openai.OpenAIError as error:
-                # Only the redacted words go on: the error itself holds the request and so the key.
-                refusal = EndpointError(ledger.redact(f"batch job: {type(error).__name__}: {error}")[:500])
-    if refusal is not None:
-        raise refusal
+        if any(key not in ledger.answers for key in keyed) or any(folder.glob("*.jsonl")):
+            async with endpoint.client() as client:
+                jobs = _Jobs(endpoint, ledger, client, keyed)
+                jobs.write(folder, max_requests, max_bytes)
+                await jobs.finish_all(folder, poll_s)
     return await endpoint.run(requests)
 
 
@@ -107,6 +101,16 @@ class _Jobs:
             )
         return keys
 
+    async def finish_all(self, folder: Path, poll_s: float) -> None:
+        """Finish the jobs of all files of a folder at once."""
+        try:
+            await asyncio.gather(*(self.finish(file, poll_s) for file in sorted(folder.glob("*.jsonl"))))
+            return
+        except openai.OpenAIError as error:
+            words = self.ledger.redact(f"batch job: {type(error).__name__}: {error}")[:500]
+        # Raised out here: the error itself holds the request and so the key.
+        raise EndpointError(words)
+
     async def finish(self, file: Path, poll_s: float) -> None:
         """Start the job of a file unless it was started before, wait for its end, record its answers."""
         keys = self._keys(file)
@@ -123,8 +127,9 @@ class _Jobs:
         for key in keys:
             if self.ledger.in_flight(key):
                 self.ledger.write(event="unpaid", key=key)
-        self.ledger.write(event="batch", file=file.stem, job=job.id, ended=True)
+        # In this order: a file that outlived the end of its job would be uploaded, and paid for, again.
         file.unlink()
+        self.ledger.write(event="batch", file=file.stem, job=job.id, ended=True)
         if job.status == "failed":
             # The direct path would ask the same at twice the price: that is for the user to decide.
             reasons = "; ".join(error.message or "" for error in (job.errors and job.errors.data) or [])

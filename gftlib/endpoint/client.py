@@ -3,7 +3,7 @@
 `Endpoint.ask` sends many requests at once under a rate limit, retries what can be retried, asks again where
 an answer does not fit its schema, and records every answer under the hash of its question: a run that is
 killed continues where it stopped, and nothing is asked, or paid for, twice. The key is read from
-``OPENAI_API_KEY``, the address from ``OPENAI_BASE_URL``.
+``OPENAI_API_KEY`` once something is to be sent, the address from ``OPENAI_BASE_URL``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from gftlib.errors import InputError, MissingError
 __all__ = ["Endpoint", "EndpointError", "Estimate", "Outcome", "Settings", "in_a_loop"]
 
 T = TypeVar("T")
+KEY = "OPENAI_API_KEY"
 
 
 @dataclass(frozen=True)
@@ -106,30 +107,33 @@ class Endpoint:
 
         Raises:
             InputError: As `keys`; or if the record is damaged or in use.
-            MissingError: If ``OPENAI_API_KEY`` is not set.
+            MissingError: If something is to be asked and ``OPENAI_API_KEY`` is not set.
             BudgetError: If ``max_usd`` is reached; what was in flight is finished and recorded first.
             EndpointError: If the endpoint refuses every request.
         """
         keys = self.keys(requests)
         keyed = dict(zip(keys, requests, strict=True))
         with self.ledger() as ledger:
-            todo = ((key, request) for key, request in keyed.items() if key not in ledger.answers)
-            async with self.client() as client:
-                run = Run(self.settings, ledger, client)
-                await asyncio.gather(*(run.work(todo) for _ in range(self.settings.concurrency)))
-        if run.stop is not None:
-            raise run.stop
+            todo = {key: request for key, request in keyed.items() if key not in ledger.answers}
+            failed = await self._send(todo, ledger) if todo else {}
         found = ledger.answers
         return [
-            _outcome(key, request, found[key])
-            if key in found
-            else Outcome(key, "failed", reason=run.failed[key])
+            _outcome(key, request, found[key]) if key in found else Outcome(key, "failed", reason=failed[key])
             for key, request in zip(keys, requests, strict=True)
         ]
 
+    async def _send(self, todo: Mapping[str, Request], ledger: Ledger) -> dict[str, str]:
+        """Send requests by key; return why those have failed that have no answer now."""
+        async with self.client() as client:
+            run, waiting = Run(self.settings, ledger, client), iter(todo.items())
+            await asyncio.gather(*(run.work(waiting) for _ in range(self.settings.concurrency)))
+        if run.stop is not None:
+            raise run.stop
+        return run.failed
+
     def ledger(self) -> Ledger:
-        """Return the record as a ledger that knows the budget and the key to keep out."""
-        return Ledger(self.record, self.settings.max_usd, [_api_key()])
+        """Return the record as a ledger that knows the budget and, if there is one, the key to keep out."""
+        return Ledger(self.record, self.settings.max_usd, [os.environ.get(KEY, "")])
 
     def client(self) -> openai.AsyncOpenAI:
         """Return the library's client, its own retries switched off.
@@ -157,11 +161,9 @@ def in_a_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def _api_key() -> str:
-    key = os.environ.get("OPENAI_API_KEY", "")
+    key = os.environ.get(KEY, "")
     if not key:
-        raise MissingError(
-            "OPENAI_API_KEY is not set (a local server without keys takes any word, such as none)"
-        )
+        raise MissingError(f"{KEY} is not set (a local server without keys takes any word, such as none)")
     return key
 
 

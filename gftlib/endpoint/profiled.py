@@ -27,8 +27,8 @@ def profiled_endpoint(settings: TeacherEndpoint, folder: Path, images: bool) -> 
     if settings.max_usd and not priced:
         raise InputError("dialogue.endpoint: max_usd needs the prices usd_in and usd_out")
     chosen = Settings(
-        model=_expanded(settings.model),
-        base_url=_expanded(settings.base_url) or None,
+        model=expanded(settings.model),
+        base_url=expanded(settings.base_url) or None,
         max_tokens=settings.max_tokens,
         concurrency=settings.concurrency,
         requests_per_minute=settings.requests_per_minute or None,
@@ -40,7 +40,12 @@ def profiled_endpoint(settings: TeacherEndpoint, folder: Path, images: bool) -> 
     return Endpoint(chosen, folder / "record.jsonl")
 
 
-def _expanded(text: str) -> str:
+def expanded(text: str) -> str:
+    """Return a text of a profile with the environment variables in it read.
+
+    Raises:
+        MissingError: If one is not set.
+    """
     expanded = os.path.expandvars(text)
     if name := re.search(r"\$\{?(\w+)", expanded):
         raise MissingError(f"the environment variable {name[1]} is not set: the profile reads it in {text!r}")

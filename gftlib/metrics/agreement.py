@@ -9,8 +9,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import cohen_kappa_score
 
 from gftlib.errors import InputError
 from gftlib.metrics.intervals import Cell, bootstrap
@@ -42,6 +40,9 @@ def weighted_kappa(
     Raises:
         InputError: If the raters differ in length, nothing is rated, or a rating is no category.
     """
+    from sklearn.exceptions import UndefinedMetricWarning
+    from sklearn.metrics import cohen_kappa_score
+
     a, b = np.asarray(first), np.asarray(second)
     if a.ndim not in (1, 2) or a.shape != b.shape or not a.size:
         raise InputError(f"two raters must rate the same items, at least one: shapes {a.shape} and {b.shape}")

@@ -1,4 +1,4 @@
-"""Classification metrics: per class, averaged over classes, and the two-prompt AUC.
+"""Classification metrics: per class and averaged over classes.
 
 The values are scikit-learn's; they are counted here because a protocol of thousands of trainings asks for
 them tens of thousands of times, at milliseconds each there.
@@ -8,7 +8,6 @@ Averages run over the classes that occur in the truth; one that does not has no 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from gftlib.errors import InputError
-from gftlib.metrics.intervals import Cell, bootstrap
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,24 +111,6 @@ def macro_auc(truth: ArrayLike, score: ArrayLike) -> tuple[float, int]:
     found = _aucs(*_same_shape(truth, score, 2))
     defined = np.isfinite(found)
     return (float(found[defined].mean()) if defined.any() else float("nan")), int(defined.sum())
-
-
-def interval(metric: Callable[..., float], *columns: ArrayLike, resamples: int = 1000, seed: int = 0) -> Cell:
-    """Return a metric with its percentile bootstrap interval over items.
-
-    Args:
-        metric: From the arrays to a number, such as :func:`auc`.
-        columns: Arrays of one length, resampled together.
-        resamples: Number of resamples.
-        seed: Of the resampling.
-
-    Raises:
-        InputError: If the arrays differ in length.
-    """
-    arrays = [np.asarray(column) for column in columns]
-    if len({len(a) for a in arrays}) != 1:
-        raise InputError(f"arrays of one length are needed, got {[len(a) for a in arrays]}")
-    return bootstrap(lambda index: metric(*(a[index] for a in arrays)), len(arrays[0]), resamples, seed)
 
 
 def _same_shape(first: ArrayLike, second: ArrayLike, ndim: int) -> tuple[np.ndarray, np.ndarray]:

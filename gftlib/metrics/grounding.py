@@ -19,7 +19,6 @@ from scipy.optimize import linear_sum_assignment
 
 from gftlib.boxes import QUADRANTS
 from gftlib.errors import InputError
-from gftlib.metrics.intervals import GroupTable, by_group, ratio_of_sums
 
 Matching = Literal["any", "one_to_one"]
 
@@ -185,27 +184,6 @@ def _settle_conflicts(
         kept, given = linear_sum_assignment(value, maximize=True)
         found[rows] = False
         found[rows[kept[value[kept, given] > 0]]] = True
-
-
-def recall_by_group(
-    hits: Hits, groups: Sequence[str], leave_out: Collection[str] = (), resamples: int = 1000, seed: int = 0
-) -> GroupTable:
-    """Return the recall per group with intervals by resampling items, and both averages (BiRD, Table 3).
-
-    Args:
-        hits: What `find_targets` returned.
-        groups: The group (modality) of each item.
-        leave_out: As in `gftlib.metrics.intervals.by_group`.
-        resamples: Number of bootstrap resamples.
-        seed: Of the resampling.
-
-    Raises:
-        InputError: If groups and items differ in number; otherwise as `by_group`.
-    """
-    if len(groups) != len(hits.targets):
-        raise InputError(f"{len(groups)} groups for {len(hits.targets)} items")
-    statistic = ratio_of_sums(hits.per_item, hits.targets)
-    return by_group(statistic, groups, leave_out=leave_out, resamples=resamples, seed=seed)
 
 
 def set_f1(predicted: Sequence[Collection[Hashable]], truth: Sequence[Collection[Hashable]]) -> SetScore:

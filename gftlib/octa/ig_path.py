@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from captum.attr._utils.approximation_methods import approximation_parameters
 from torch import Tensor, nn
 
 from gftlib.octa.batches import GraphBatch, GraphTensors, Relation, collate
@@ -143,5 +142,7 @@ def quadrature(rule: Rule, steps: int) -> tuple[np.ndarray, np.ndarray]:
         weights = np.full(steps + 1, 1 / steps)
         weights[[0, -1]] /= 2
         return np.linspace(0, 1, steps + 1), weights
+    from captum.attr._utils.approximation_methods import approximation_parameters
+
     sizes, alphas = approximation_parameters(_CAPTUM_RULE[rule])
     return np.array(alphas(steps)), np.array(sizes(steps))

@@ -91,7 +91,7 @@ def cross_validate_resnet(
         folds: Folds, named by their validation split.
         foreign: Further cohorts to judge by name: images and scans.
         device: Where to train.
-        workers: Networks trained at once, each in a process and on a thread of its own.
+        workers: Networks trained at once, each in a process and on a thread of its own; on a GPU one.
         progress: Called with (done, total) after each network.
 
     Raises:
@@ -108,7 +108,8 @@ def cross_validate_resnet(
         for fold in chosen
         for index, option in enumerate(candidates(config)[:budget])
     ]
-    trained = iter(run_jobs(_train, (ready, scans["stage"].to_numpy()), jobs, workers, progress))
+    shared = (ready, scans["stage"].to_numpy())
+    trained = iter(run_jobs(_train, shared, jobs, workers, progress, device))
     tables = []
     for seed in seeds:
         for fold in chosen:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from gftlib.datasets import octa500
 from gftlib.datasets.images import read_scan
@@ -74,29 +73,45 @@ def stage_table(scans: Sequence[Scan]) -> pd.DataFrame:
 
     Raises:
         MissingError: If there is no such file.
-        InputError: If it lacks a column or a scan, or names an unknown stage.
+        InputError: If it lacks a column or a scan, or names an unknown stage or a split that is no number.
     """
     if all(scan.spec for scan in scans):
         return scan_table(scan.spec for scan in scans)
     path = scans[0].image.parent / "scans.csv"
     if not path.is_file():
         raise MissingError(f"no {path}: staging needs a table with the columns scan, subject, stage")
-    table = pd.read_csv(path, dtype=str)
+    table = pd.read_csv(path, dtype=str, skip_blank_lines=False)
     if missing := [name for name in ("scan", "subject", "stage") if name not in table]:
         raise InputError(f"{path} has no column {missing[0]!r}; it needs scan, subject and stage")
+    table["line"] = np.arange(len(table)) + 2
     table = table.drop_duplicates("scan").set_index("scan").reindex([scan.name for scan in scans])
     stages = table["stage"].str.strip().str.lower().map({name.lower(): k for k, name in enumerate(STAGES)})
     if (unknown := table.index[stages.isna()]).size:
         raise InputError(f"{path}: scan {unknown[0]!r} has no stage of {', '.join(STAGES)}")
     table["stage"] = stages.astype(int)
-    if "split" in table:
-        table["split"] = table["split"].astype(int)
-    else:
-        folds = StratifiedGroupKFold(6, shuffle=True, random_state=0)
-        table["split"] = 0
-        for number, (_, rows) in enumerate(folds.split(table, table["stage"], table["subject"])):
-            table.iloc[rows, table.columns.get_loc("split")] = number
+    table["split"] = _splits(table, path)
     return table.reset_index()[["scan", "subject", "stage", "split"]]
+
+
+def _splits(table: pd.DataFrame, path: Path) -> pd.Series:
+    """Return the splits that a table by scan names, or six that share no subject."""
+    if "split" not in table:
+        from sklearn.model_selection import StratifiedGroupKFold
+
+        splits = pd.Series(0, table.index)
+        folds = StratifiedGroupKFold(6, shuffle=True, random_state=0)
+        for number, (_, rows) in enumerate(folds.split(table, table["stage"], table["subject"])):
+            splits.iloc[rows] = number
+        return splits
+    splits = table["split"].fillna("").str.strip()
+    bad = ~splits.str.fullmatch("-?[0-9]+")
+    if bad.any():
+        line, told = int(table["line"][bad].iloc[0]), splits[bad].iloc[0]
+        raise InputError(
+            f"{path}, line {line}: the split of scan {splits.index[bad][0]!r} is {told!r}: write a whole "
+            "number (0 is never trained on) in every row, or leave the column out"
+        )
+    return splits.astype(int)
 
 
 def foreign_cohorts(profile: Profile, scans: Sequence[Scan], folder: Path, workers: int) -> dict[str, Cohort]:

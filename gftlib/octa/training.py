@@ -141,7 +141,7 @@ def cross_validate(
         normalizers: For cohorts that are not to be met with the z-score of the training fold.
         device: Where to train.
         method: The name in the predictions.
-        workers: Networks trained at once, each in a process and on a thread of its own.
+        workers: Networks trained at once, each in a process and on a thread of its own; on a GPU one.
         progress: Called with (done, total) after each network.
 
     Returns:
@@ -157,7 +157,7 @@ def cross_validate(
         for fold in chosen
         for index, config in enumerate(configs)
     ]
-    trained = iter(run_jobs(train_fold, list(graphs), jobs, workers, progress))
+    trained = iter(run_jobs(train_fold, list(graphs), jobs, workers, progress, device))
     tables = []
     for seed in seeds:
         for fold in chosen:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from gftlib.errors import InputError, did_you_mean
 from gftlib.paths import atomic_path, read_json, write_json
 from gftlib.phantoms import scan_chest, scan_ct, scan_mr, scan_pet, scan_photographs, scan_ultrasound
 from gftlib.phantoms.scan_anatomy import Scan
+from gftlib.processes import process_pool
 
 VERSION = 1
 _log = logging.getLogger(__name__)
@@ -180,7 +180,7 @@ def write_cohort(
     _log.info("scan phantoms: %d of %d cases to draw", len(missing), len(tasks))
     work = partial(_finish_case, folder, seed, config)
     if workers > 1 and len(missing) > 1:
-        with ProcessPoolExecutor(workers) as pool:
+        with process_pool(workers) as pool:
             list(pool.map(work, *zip(*missing, strict=True), chunksize=8))
     else:
         for task in missing:

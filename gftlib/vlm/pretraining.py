@@ -169,6 +169,10 @@ def speak(
 
 
 def _ship(student: Student, folder: Path) -> None:
+    config = student.model.config
+    # The whole's dtype is written as the weights are; those of the parts, as they were loaded.
+    for part in config.sub_configs:
+        getattr(config, part).dtype = torch.bfloat16
     student.model.to(torch.bfloat16).save_pretrained(str(folder))
     student.processor.save_pretrained(str(folder))
 

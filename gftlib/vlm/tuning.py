@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from gftlib.errors import InputError
@@ -32,6 +31,8 @@ Progress = Callable[[int, int], None]
 
 def add_adapter(student: Student, adapter: Adapter, seed: int = 0) -> Student:
     """Return the student with a fresh adapter on image and language layers; its own weights are frozen."""
+    from peft import LoraConfig, get_peft_model
+
     family = student.family
     config = LoraConfig(
         r=adapter.rank,

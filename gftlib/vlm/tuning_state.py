@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -90,6 +89,8 @@ class TuningState:
         """Write the tuned weights, then the history that says they are complete."""
         self.save(folder, losses)
         if self.adapted:
+            from peft import get_peft_model_state_dict
+
             weights = {n: w.contiguous().cpu() for n, w in get_peft_model_state_dict(self.model).items()}
             with atomic_path(folder / "adapter_model.safetensors") as temporary:
                 save_file(weights, temporary, {"format": "pt"})
@@ -101,6 +102,8 @@ class TuningState:
 
     def _read_weights(self, folder: Path) -> None:
         if self.adapted:
+            from peft import set_peft_model_state_dict
+
             set_peft_model_state_dict(self.model, load_file(folder / "adapter_model.safetensors"))
         else:
             # Files name weights as their publishers did; transformers knows the names of its modules.

@@ -1,13 +1,16 @@
-"""Answers of students are kept, and asked anew as soon as anything they depend on has changed."""
+"""Answers of students are kept, and asked anew when anything they depend on has changed; a GPU is for one."""
 
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
 from gftlib import agent
+from gftlib.bird import tuning_study
+from gftlib.octa import resnet, training
 from gftlib.profiles import load_profile
 from gftlib.vlm.conversations import Example
 
@@ -49,3 +52,47 @@ def test_answers_are_kept_until_weights_questions_image_or_decoding_change(asked
     Image.fromarray(np.ones((4, 4), np.uint8)).save(image)
     ask("And here?", settings.model_copy(update={"temperature": 0.5}))
     assert len(asked) == 5
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """Where the jobs of a chapter are to compute, noted in place of doing them."""
+    noted = []
+
+    def note(function, shared, jobs, workers=1, progress=None, device="cpu"):
+        noted.append(device)
+        raise StoppedError
+
+    for module in (agent, tuning_study, training, resnet):
+        monkeypatch.setattr(module, "run_jobs", note)
+    return noted
+
+
+def on_the_card(section):
+    profile = load_profile("smoke")
+    settings = getattr(profile, section).model_copy(update={"device": "cuda"})
+    return profile.model_copy(update={section: settings})
+
+
+def test_every_chapter_says_where_its_networks_compute(devices, monkeypatch, tmp_path):
+    rows = pd.DataFrame({"scan": list("abcdef"), "subject": list("abcdef"), "stage": 0, "split": range(6)})
+    course = agent.Course((), (), {}, rows)
+    with pytest.raises(StoppedError):
+        agent.teach_and_stage(course, on_the_card("tuning"), tmp_path)
+    monkeypatch.setattr(agent, "shifted", lambda *_: {})
+    with pytest.raises(StoppedError):
+        agent.examine(course, on_the_card("tuning"), tmp_path, tmp_path)
+    monkeypatch.setattr(tuning_study, "open_course", lambda *_: None)
+    monkeypatch.setattr(tuning_study, "_length", lambda *_: 0)
+    with pytest.raises(StoppedError):
+        tuning_study.tune_and_ask(SimpleNamespace(scoring=None), on_the_card("grounding"), tmp_path)
+    with pytest.raises(StoppedError):
+        training.cross_validate([None] * 6, rows, [None], tmp_path, device="cuda")
+    with pytest.raises(StoppedError):
+        images = np.zeros((6, 32, 32), np.uint8)
+        resnet.cross_validate_resnet(images, rows, resnet.ResNetConfig(size=32), tmp_path, device="cuda")
+    assert devices == ["cuda"] * 5

@@ -1,5 +1,6 @@
 """Jobs on shared data: in order, in this process or in others, failures passed on."""
 
+import logging
 import os
 
 import numpy as np
@@ -35,6 +36,13 @@ def test_results_keep_the_order_of_the_jobs(workers):
 def test_a_failure_reaches_the_caller(workers):
     with pytest.raises(InputError, match="factor 0 is not to be had"):
         run_jobs(refused, None, [(0,), (0,)], workers)
+
+
+def test_a_device_gets_one_network_at_a_time(caplog):
+    with caplog.at_level(logging.INFO, "gftlib.jobs"):
+        found = run_jobs(scaled, 1, [(2, 3), (4, 5)], workers=2, device="cuda")
+    assert found == [(os.getpid(), 2, 3), (os.getpid(), 4, 5)]
+    assert caplog.messages == ["cuda holds one network at a time: one process in place of 2"]
 
 
 def test_no_jobs_and_bad_workers():

@@ -68,3 +68,11 @@ def test_published_json_is_readable_by_others(tmp_path):
 def test_what_a_kill_leaves_is_no_file_of_its_kind(tmp_path):
     with paths.atomic_path(tmp_path / "part.jsonl"):
         assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_links_do_not_leave_a_folder_either(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out.png").write_bytes(b"")
+    (tmp_path / "in" / "a.png").symlink_to(tmp_path / "out.png")
+    with pytest.raises(InputError, match="leaves its folder"):
+        paths.inside(tmp_path / "in", "a.png")

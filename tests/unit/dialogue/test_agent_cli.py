@@ -245,7 +245,10 @@ def test_an_unseen_scan_never_becomes_a_case(
 @pytest.fixture
 def unseen(monkeypatch: pytest.MonkeyPatch, make) -> None:
     """Tables of scans that are not taught, made by hand."""
-    made = lambda profile, names, workers: [make(n, density=(9.0, 10.0, 11.0, 20.0)) for n in names]  # noqa: E731
+
+    def made(profile, names, folder, workers):
+        return None, {name: make(name, density=(9.0, 10.0, 11.0, 20.0)) for name in names}
+
     monkeypatch.setattr(agent_hosted, "unseen_tables", made)
 
 

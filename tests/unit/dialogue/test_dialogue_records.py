@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 from pydantic import ValidationError
 
 from gftlib.dialogue.display import dialogue_html, marked
@@ -13,8 +12,7 @@ from gftlib.dialogue.records import (
     NamedBox,
     Pair,
     read_dialogues,
-    to_conversations,
-    to_messages,
+    spoken,
     write_dialogues,
 )
 from gftlib.errors import InputError, MissingError
@@ -60,15 +58,6 @@ def test_no_path_leaves_its_folder(image: str) -> None:
         dialogue(image=image)
 
 
-def test_links_do_not_leave_it_either(tmp_path) -> None:
-    inner = tmp_path / "in"
-    inner.mkdir()
-    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "out.png")
-    (inner / "a.png").symlink_to(tmp_path / "out.png")
-    with pytest.raises(InputError, match="leaves its folder"):
-        to_messages(dialogue("a.png"), "qwen_vl", images=inner)
-
-
 @pytest.mark.parametrize("text", ["<image> look", "a <|im_end|> b", "<box>(1,2)", "</ref>", "< IMAGE >"])
 def test_control_tokens_never_enter_words(text: str) -> None:
     for words in ({"question": text, "answer": "a"}, {"question": "q", "answer": text}):
@@ -76,35 +65,12 @@ def test_control_tokens_never_enter_words(text: str) -> None:
             Pair(kind="FAZ", **words)
 
 
-def test_conversations() -> None:
-    (record,) = to_conversations(dialogue(), "qwen_vl")
-    assert record["id"] == "a"
-    assert record["image"] == "scans/a.png"
-    assert [turn["from"] for turn in record["conversations"]] == ["human", "gpt"] * 2
-    assert record["conversations"][0]["value"] == "<image>\nWhere?"
-    assert record["conversations"][1]["value"] == "Here. <ref>FAZ</ref><box>(250,250),(750,500)</box>"
-    assert "<image>" not in record["conversations"][2]["value"]
-    single = to_conversations(dialogue(), "qwen_vl", packed=False)
-    assert [r["id"] for r in single] == ["a-0", "a-1"]
-    assert all(r["conversations"][0]["value"].startswith("<image>\n") for r in single)
-    (absolute,) = to_conversations(dialogue(), "qwen25_absolute", (280, 280))
-    assert json.loads(absolute["conversations"][1]["value"].removeprefix("Here. "))[0]["bbox_2d"] == [
-        70,
-        70,
-        210,
-        140,
-    ]
-
-
-def test_messages(tmp_path) -> None:
-    (record,) = to_messages(dialogue(), "unit_xyxy", system="Look.")
-    assert [m["role"] for m in record["messages"]] == ["system", "user", "assistant", "user", "assistant"]
-    assert record["messages"][1]["content"] == [{"type": "image"}, {"type": "text", "text": "Where?"}]
-    assert record["messages"][3]["content"] == [{"type": "text", "text": "What?"}]
-    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "a.png", pnginfo=None)
-    (hosted,) = to_messages(dialogue("a.png"), "unit_xyxy", images=tmp_path)
-    assert hosted["messages"][0]["content"][0]["image_url"]["url"].startswith("data:image/png;base64,")
-    assert len(to_messages(dialogue(), "unit_xyxy", packed=False)) == 2
+def test_a_model_is_to_write_the_boxes_in_its_grammar() -> None:
+    where, what = dialogue().pairs
+    assert spoken(what, "qwen_vl") == "A scan."
+    assert spoken(where, "qwen_vl") == "Here. <ref>FAZ</ref><box>(250,250),(750,500)</box>"
+    absolute = json.loads(spoken(where, "qwen25_absolute", (280, 280)).removeprefix("Here. "))
+    assert absolute[0]["bbox_2d"] == [70, 70, 210, 140]
 
 
 def test_script_in_words_is_inert_where_it_is_shown() -> None:

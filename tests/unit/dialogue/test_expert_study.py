@@ -71,7 +71,8 @@ class Page(HTMLParser):
 
 
 def test_48_answers_are_blinded_and_the_key_alone_tells_them(tmp_path: Path) -> None:
-    sheet, key, _ = write_study(samples(tmp_path), tmp_path / "study", ("1", "2"))
+    sheet, key, _ = made = blind(samples(tmp_path), 0)
+    write_study(made, tmp_path / "study", ("1", "2"))
     codes = [answer.code for sample in sheet.samples for answer in sample.answers]
     assert sorted(codes) == sorted(key.codes) == [f"A{i:02d}" for i in range(1, 49)]
     assert {(e.scan, e.model) for e in key.codes.values()} == {
@@ -116,7 +117,7 @@ def test_each_image_stands_with_its_own_answers(tmp_path: Path) -> None:
 
 
 def test_the_form_is_self_contained_escaped_and_labelled(tmp_path: Path) -> None:
-    write_study(samples(tmp_path), tmp_path / "study", ("1",))
+    write_study(blind(samples(tmp_path), 0), tmp_path / "study", ("1",))
     text = (tmp_path / "study" / "sheets" / "form-1.html").read_text()
     page = Page(text)
     assert len(page.all("script")) == 1
@@ -138,11 +139,11 @@ def test_the_form_is_self_contained_escaped_and_labelled(tmp_path: Path) -> None
 
 
 def test_the_key_of_another_study_is_never_overwritten(tmp_path: Path) -> None:
-    write_study(samples(tmp_path), tmp_path / "study", ["1"])
-    write_study(samples(tmp_path), tmp_path / "study", ["1", "2"])
+    write_study(blind(samples(tmp_path), 0), tmp_path / "study", ["1"])
+    write_study(blind(samples(tmp_path), 0), tmp_path / "study", ["1", "2"])
     kept = (tmp_path / "study" / "key.json").read_bytes()
     with pytest.raises(InputError, match="holds the key of the study"):
-        write_study(samples(tmp_path, 3), tmp_path / "study", ["1"])
+        write_study(blind(samples(tmp_path, 3), 0), tmp_path / "study", ["1"])
     assert (tmp_path / "study" / "key.json").read_bytes() == kept
 
 
@@ -226,8 +227,8 @@ def test_kappa_is_the_library_s_over_all_steps(tmp_path: Path) -> None:
         (lambda s, f: blind([], 0), "at least one sample"),
         (lambda s, f: blind([s, Sample("x", s.image, "q", {"other": "a"})], 0), "has answers of"),
         (lambda s, f: blind([s, s], 0), "same scan and question"),
-        (lambda s, f: write_study([s], f, ("../x",)), "must be of letters"),
-        (lambda s, f: write_study([s], f, ("1", "1")), "a name of their own"),
+        (lambda s, f: write_study(blind([s], 0), f, ("../x",)), "must be of letters"),
+        (lambda s, f: write_study(blind([s], 0), f, ("1", "1")), "a name of their own"),
         (lambda s, f: unblind(blind([s], 0).key, []), "at least one expert"),
     ],
 )
@@ -241,7 +242,8 @@ def test_a_rater_fills_in_the_form_by_keyboard(tmp_path: Path) -> None:
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")
     if browser_path is None:
         pytest.skip("no browser here")
-    sheet, _, _ = write_study(samples(tmp_path, 2, ("a", "b")), tmp_path / "study", ("1",))
+    sheet, _, _ = made = blind(samples(tmp_path, 2, ("a", "b")), 0)
+    write_study(made, tmp_path / "study", ("1",))
     form = (tmp_path / "study" / "sheets" / "form-1.html").resolve()
     with playwright.sync_playwright() as runner:
         browser = runner.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])

@@ -363,6 +363,32 @@ def test_a_batch_run_that_died_finds_its_job_again(server: ChatServer, tmp_path:
     assert server.paid == 2
 
 
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_batch_run_that_died_at_its_end_uploads_nothing_again(
+    server: ChatServer, tmp_path: Path, noted: bool
+) -> None:
+    client, requests, jobs = endpoint(server, tmp_path), questions("ok", "ok"), tmp_path / "jobs"
+
+    class Killed(BaseException):
+        pass
+
+    write = Ledger.write
+
+    def dies(self: Ledger, **event: object) -> None:
+        if noted or not event.get("ended"):
+            write(self, **event)
+        if event.get("ended"):
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ledger, "write", dies)
+        with pytest.raises(Killed):
+            batch(client, requests, jobs)
+    assert [o.status for o in batch(client, requests, jobs)] == ["ok", "ok"]
+    assert (len(server.files), len(server.jobs), server.paid) == (3, 1, 2)  # one upload, two outputs
+    assert not list(jobs.iterdir())
+
+
 def test_a_failed_job_is_told_and_started_anew(server: ChatServer, tmp_path: Path) -> None:
     client, requests, jobs = endpoint(server, tmp_path), questions("ok"), tmp_path / "jobs"
     start = server.start
@@ -380,6 +406,19 @@ def test_a_failed_job_is_told_and_started_anew(server: ChatServer, tmp_path: Pat
     assert Ledger(client.record).spent == 0
     assert batch(client, requests, jobs)[0].status == "ok"
     assert len(server.jobs) == 2
+
+
+def test_no_key_is_needed_where_everything_is_answered(
+    server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, requests = endpoint(server, tmp_path), questions("ok", "refuse")
+    first = client.ask(requests)
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert client.ask(requests) == first
+    assert batch(client, requests, tmp_path / "jobs") == first
+    with pytest.raises(MissingError, match="OPENAI_API_KEY is not set"):
+        batch(client, questions("ok", "refuse", "ok"), tmp_path / "jobs")
+    assert not (tmp_path / "jobs").exists()
 
 
 def test_a_batch_that_cannot_be_paid_for_is_not_sent(server: ChatServer, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gftlib.errors import InputError
-from gftlib.metrics.grounding import find_targets, iou_matrix, quadrant_f1, recall_by_group, set_f1
+from gftlib.metrics.grounding import find_targets, iou_matrix, quadrant_f1, set_f1
 from gftlib.metrics.intervals import bootstrap, by_group, ratio_of_sums
 
 NONE = np.empty((0, 4))
@@ -95,10 +95,11 @@ def test_equal_to_brute_force_over_ragged_batches(seed: int, items: int) -> None
         assert len(hits.found) == sum(map(len, targets))
 
 
-def test_recall_by_group_by_both_rules() -> None:
+def test_recall_of_groups_by_both_rules() -> None:
     one, two = box(0, 0, 1, 1), box(0, 0, 1, 1, 5, 5, 6, 6)
     hits = find_targets([one, NONE, one, one], [one, one, two, one])
-    table = recall_by_group(hits, ["ct", "ct", "mr", "pet"], leave_out=["pet"], resamples=50)
+    statistic = ratio_of_sums(hits.per_item, hits.targets)
+    table = by_group(statistic, ["ct", "ct", "mr", "pet"], leave_out=["pet"], resamples=50)
     assert {name: (cell.value, cell.n) for name, cell in table.cells.items()} == {
         "ct": (0.5, 2),
         "mr": (0.5, 1),
@@ -106,7 +107,7 @@ def test_recall_by_group_by_both_rules() -> None:
     }
     assert (table.over_groups.value, table.over_groups.n) == (0.5, 3)
     assert table.over_items.value == 0.5
-    everything = recall_by_group(hits, ["ct", "ct", "mr", "pet"], resamples=50)
+    everything = by_group(statistic, ["ct", "ct", "mr", "pet"], resamples=50)
     assert everything.over_groups.value == pytest.approx(2 / 3)
     assert everything.over_items.value == pytest.approx(3 / 5)
     # the same seed gives the same interval, whichever other groups there are
@@ -147,7 +148,6 @@ def test_quadrant_f1_exactly() -> None:
         (lambda: find_targets([NONE], [np.ones((2, 5))]), r"targets\[0\] must have shape"),
         (lambda: find_targets([NONE], [NONE], matching="greedy"), "matching must be"),
         (lambda: iou_matrix([1, 2, 3, 4], NONE), r"a must have shape"),
-        (lambda: recall_by_group(find_targets([NONE], [NONE]), []), "0 groups for 1 items"),
         (lambda: by_group(len, ["ct"], leave_out=["cr"]), "did you mean 'ct'"),
         (lambda: by_group(len, ["ct"], leave_out=["ct"]), "no items to average"),
         (lambda: quadrant_f1([["TL"]], [["UL"]]), "unknown quadrant 'TL'"),

@@ -64,6 +64,17 @@ def test_what_the_table_lacks_is_named(scans):
         staging_cohorts.stage_table(scans)
 
 
+@pytest.mark.parametrize("split", ["", "  ", "train", "1.5"])
+def test_a_split_that_is_no_number_is_named_with_its_line(scans, split):
+    splits = ["1"] * 24
+    splits[2] = split
+    write_table(scans, subject=["p"] * 24, stage=["healthy"] * 24, split=splits)
+    with pytest.raises(
+        InputError, match=rf"scans\.csv, line 4: the split of scan 's02' is '{split.strip()}': write"
+    ):
+        staging_cohorts.stage_table(scans)
+
+
 def test_a_shorter_run_ends_at_the_same_learning_rate():
     recipe = preset("split2").recipe
     short = staging_study.shortened(preset("split2"), 10).recipe

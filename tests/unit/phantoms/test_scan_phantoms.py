@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from dataclasses import replace
 
@@ -125,6 +126,15 @@ def test_a_cut_off_run_goes_on(cohort, tmp_path):
         assert (folder / name).read_bytes() == (cohort / name).read_bytes()
     for path in (cohort / "images").glob("*.png"):
         assert (folder / "images" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_fresh_processes_write_the_same_cohort(cohort, tmp_path, monkeypatch):
+    # A forked copy of a process with threads may hang.
+    monkeypatch.setattr(os, "fork", lambda: pytest.fail("forked"))
+    folder = write_cohort(tmp_path / "spread", images=3, seed=1, config=SMALL, workers=2)
+    files = sorted(p.relative_to(cohort) for p in cohort.rglob("*") if p.is_file())
+    assert files == sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    assert all((folder / name).read_bytes() == (cohort / name).read_bytes() for name in files)
 
 
 def test_another_cohort_is_not_mixed_in(cohort):

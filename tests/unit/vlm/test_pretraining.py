@@ -5,6 +5,7 @@ import pytest
 
 from gftlib.dialogue.hearsay import talk
 from gftlib.dialogue.vocabulary import phrases
+from gftlib.paths import read_json
 from gftlib.vlm import pretraining
 from gftlib.vlm.backbones import load_student
 from gftlib.vlm.eye_test import FILE
@@ -44,4 +45,8 @@ def test_a_student_learns_to_see_then_to_speak_and_goes_on_after_a_kill(tmp_path
     assert set(again) == {max(steps)}, "what was seen is read, not learnt again"
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
     assert (tmp_path / FILE).is_file()
+    config = read_json(tmp_path / "config.json")
+    parts = [config, *(part for part in config.values() if isinstance(part, dict) and "dtype" in part)]
+    assert len(parts) == 3
+    assert {part["dtype"] for part in parts} == {"bfloat16"}
     assert load_student(str(tmp_path)).model is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+import gftlib
 from gftlib.cli import app
 from gftlib.dialogue.prompts import student_system
 from gftlib.errors import InputError, MissingError
-from gftlib.vlm.backbones import load_student
+from gftlib.vlm.backbones import TINY_BIRD, load_student
 from gftlib.vlm.chat import Conversation
 from gftlib.vlm.recipes import Adapter
 from gftlib.vlm.tiny import build
@@ -97,3 +99,17 @@ def test_bad_input_says_what_is_wrong(
     done = run("ask", folder / image, question, *student, *more)
     assert isinstance(done.exception, kind)
     assert words in str(done.exception)
+
+
+def test_the_small_bird_has_its_name_from_one_place() -> None:
+    sources = {
+        path: ast.parse(path.read_text(encoding="utf-8"))
+        for path in Path(gftlib.__file__).parent.rglob("*.py")
+    }
+    named = [
+        path.name
+        for path, tree in sources.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and node.value == TINY_BIRD
+    ]
+    assert named == ["backbones.py"]
