@@ -17,7 +17,7 @@ from gftlib.dialogue.display import dialogue_html
 from gftlib.dialogue.examination import STAGE_QUESTION
 from gftlib.dialogue.lessons import examples
 from gftlib.profiles import Profile
-from gftlib.results import Published, published
+from gftlib.results import Published, beside, published
 from gftlib.sections import TuningSettings
 from gftlib.vlm.backbones import load_student
 from gftlib.vlm.paper_tables import table_1
@@ -109,7 +109,7 @@ def about(profile: Profile, notebook: str = "05_lora_tuning") -> str:
 
 
 def _full(profile: Profile, notebook: str) -> Published | None:
-    return published(notebook) if profile.name == "smoke" else None
+    return beside(notebook, profile.name)
 
 
 def other_methods() -> dict[str, float]:

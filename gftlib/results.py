@@ -66,6 +66,16 @@ def published(notebook: str, profile: str = "phantom") -> Published | None:
     return load(folder) if folder.is_dir() else None
 
 
+def beside(notebook: str, profile: str) -> Published | None:
+    """Return the full-size run that a page shows beside its own: only a small run has one beside it.
+
+    Args:
+        notebook: Of the page.
+        profile: Of the page's own run.
+    """
+    return published(notebook) if profile == "smoke" else None
+
+
 def publish(run: Path, profile: str) -> Path:
     """Copy a finished run's record, summary and predictions into the book.
 

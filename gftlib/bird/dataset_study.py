@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from gftlib import results
 from gftlib.bird import layouts, tasks
 from gftlib.bird.dataset import SUMMARY, BuildConfig, build, settings_of
 from gftlib.bird.predictions import ALL_TASKS
@@ -25,7 +26,6 @@ from gftlib.errors import InputError, MissingError
 from gftlib.paths import atomic_path, read_json, root
 from gftlib.phantoms.scans import write_cohort
 from gftlib.profiles import Profile
-from gftlib.results import published
 
 T = TypeVar("T")
 NOTEBOOK = "08_bird_dataset"
@@ -226,20 +226,21 @@ def _spaced(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
-def beside(key: str, value: T) -> dict[str, T]:
-    """Return a value of this run, and that of the committed full-size run if there is one.
+def beside(key: str, value: T, profile: Profile) -> dict[str, T]:
+    """Return a value of this run, and that of the full-size run to show beside it if there is one.
 
     Args:
         key: In ``results.json``.
         value: Of this run.
+        profile: Of this run.
     """
-    full = published(NOTEBOOK)
+    full = results.beside(NOTEBOOK, profile.name)
     return {"this run": value} | ({"published run": full.results[key]} if full else {})
 
 
-def largest(runs: Mapping[str, T], profile: Profile) -> tuple[str, T]:
-    """Return the run that figures show: beside a small one the published one of phantoms, if there is one."""
-    about, value = list(runs.items())[-1 if profile.name == "smoke" else 0]
+def largest(runs: Mapping[str, T]) -> tuple[str, T]:
+    """Return the run that figures show, of those that `beside` gave: the published one, if there is one."""
+    about, value = list(runs.items())[-1]
     return about if about == "this run" else f"{about}, phantoms", value
 
 

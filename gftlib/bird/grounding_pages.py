@@ -100,9 +100,9 @@ class Page:
         return marked(self.predictions, self.student, seed=self.seed)
 
 
-def published() -> Page | None:
-    """Return the committed full-size run, None if there is none."""
-    full = results.published(NOTEBOOK)
+def published(profile: str) -> Page | None:
+    """Return the full-size run to show beside a page's own, None if there is none."""
+    full = results.beside(NOTEBOOK, profile)
     if full is None:
         return None
     kept = full.results

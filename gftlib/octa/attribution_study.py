@@ -34,7 +34,7 @@ from gftlib.octa.staging_cohorts import stage_table
 from gftlib.octa.training import FoldResult, fold_folder, read_fold
 from gftlib.paths import root
 from gftlib.profiles import Profile
-from gftlib.results import published
+from gftlib.results import beside
 from gftlib.sections import AttributionSettings
 
 TRAINED, SUPPORTING, UNTRAINED, UNUSUAL = (
@@ -274,12 +274,12 @@ def example(explained: Explained) -> int:
     return next((at for at, one in enumerate(explained.trained) if one.target > 0), 0)
 
 
-def published_lesions() -> dict[str, Any]:
-    """Return what `headline` gave for the committed full-size run; empty if there is none."""
-    full = published("03_attribution")
+def published_lesions(profile: str) -> dict[str, Any]:
+    """Return what `headline` gave for the full-size run beside a page's own; empty without one."""
+    full = beside("03_attribution", profile)
     return full.results["lesions"] if full else {}
 
 
 def which(full: dict[str, Any]) -> str:
     """Return the words for a figure of the published run, or, where there is none, of this one."""
-    return "published run, phantoms" if full else "this run, phantoms"
+    return "published run, phantoms" if full else "this run"

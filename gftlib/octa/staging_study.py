@@ -23,7 +23,7 @@ from gftlib.octa.resnet import ResNetConfig, cross_validate_resnet
 from gftlib.octa.staging import STAGES, StagingConfig, preset
 from gftlib.octa.staging_cohorts import FOUND, REAL, SHIFTED, Cohort
 from gftlib.octa.training import cross_validate
-from gftlib.results import published
+from gftlib.results import beside
 from gftlib.sections import Staging
 
 METHODS = {
@@ -215,12 +215,12 @@ def _cell(numbers: dict[str, float] | None) -> str:
     return f"{numbers['mean']:.3f} [{numbers['low']:.3f}, {numbers['high']:.3f}]" if numbers else ""
 
 
-def published_summary() -> dict[str, Any]:
-    """Return what `headline` gave for the committed full-size run; empty if there is none."""
-    full = published("02_staging")
+def published_summary(profile: str) -> dict[str, Any]:
+    """Return what `headline` gave for the full-size run beside a page's own; empty without one."""
+    full = beside("02_staging", profile)
     return full.results["balanced_accuracy"] if full else {}
 
 
 def larger(summary: dict[str, Any], full: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Return the published summary if there is one, else that of this run, and what it is."""
-    return (full, "published run, phantoms") if full else (summary, "this run, phantoms")
+    return (full, "published run, phantoms") if full else (summary, "this run")

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gftlib import plots
-from gftlib.results import published
+from gftlib.results import beside
 from gftlib.scale import predictions, tables
 from gftlib.scale.baselines import METHODS
 from gftlib.scale.outputs import LEVELS
@@ -61,7 +61,7 @@ def criteria_table(own: Path, profile: str) -> pd.DataFrame:
         own: Folder of the page's own run.
         profile: Of the page; where it shows a published run, so does the table.
     """
-    full = published(NOTEBOOK) if profile == "smoke" else None
+    full = beside(NOTEBOOK, profile)
     cells = predictions.read((full.folder if full else own) / "predictions.npz")
     table = tables.per_group(cells.get("monet", []))
     words = {group: group.replace("_", " ") for group in table.index}

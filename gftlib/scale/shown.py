@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gftlib.results import published
+from gftlib.results import beside
 from gftlib.scale import predictions
 from gftlib.scale.study import Study
 from gftlib.scale.summaries import choices
@@ -39,7 +39,7 @@ def shown(studies: Mapping[str, Study], summary: Mapping[str, float], profile: s
         summary: Of :func:`gftlib.scale.predictions.summarise`, of the same run.
         profile: Of the page.
     """
-    full = published(NOTEBOOK) if profile == "smoke" else None
+    full = beside(NOTEBOOK, profile)
     own_source = f"this run, profile {profile}" + ("" if profile == "paper" else ", phantoms")
     found = {}
     for name, study in studies.items():

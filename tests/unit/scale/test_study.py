@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from gftlib import results
 from gftlib.errors import MissingError
 from gftlib.profiles import load_profile
 from gftlib.scale import figures, measures, predictions, sensitivity, shown, study, tables
@@ -83,7 +84,7 @@ def test_the_full_size_run_stands_in_front_where_there_is_one(finished, monkeypa
     class Full:
         results = shown.results(studies, summary)
 
-    monkeypatch.setattr(shown, "published", lambda notebook: Full)
+    monkeypatch.setattr(results, "published", lambda notebook: Full)
     found = shown.shown(studies, summary, "smoke")
     assert found["monet"].source == "published full-size run on phantoms"
     assert found["monet"].beside == found["monet"].records
