@@ -40,6 +40,13 @@ PROSE = sorted(
     for path in Path("book").rglob("*")
     if path.is_file() and "__pycache__" not in path.parts
 )
+# With `--config grid=1`, chapter 7's cells are jobs of their own, a method each; the notebook goes on from them.
+GRID = [
+    f"{RUNS}/07_scale/jobs/{use_case}-{method}.done"
+    for use_case in ("monet", "medclip")
+    for method in SETTINGS.scale.methods
+    if int(config.get("grid", 0))
+]
 # Published runs that a notebook quotes besides its own.
 QUOTED = {
     "05_lora_tuning": ["02_staging"],
@@ -76,6 +83,7 @@ def relative(files):
 
 wildcard_constraints:
     name="|".join(NOTEBOOKS),
+    use_case="monet|medclip",
 
 
 localrules:
@@ -108,6 +116,38 @@ rule octa_cohort:
         "gftlib cohort octa --profile {PROFILE} --workers {threads} > {log} 2>&1"
 
 
+rule scale_embeddings:
+    input:
+        lib=relative(source_files(["gftlib.scale.study"])),
+        profile=f"profiles/{PROFILE}.yaml",
+        weights=weights("07_scale"),
+    output:
+        touch(f"{RUNS}/07_scale/jobs/{{use_case}}.embedded"),
+    log:
+        f"{LOGS}/scale_{{use_case}}.log",
+    resources:
+        gpu=gpus(SETTINGS, "07_scale"),
+    message:
+        "embedding the images and texts of {wildcards.use_case}"
+    shell:
+        "gftlib scale embed {wildcards.use_case} --profile {PROFILE} > {log} 2>&1"
+
+
+rule scale_cells:
+    input:
+        f"{RUNS}/07_scale/jobs/{{use_case}}.embedded",
+    output:
+        touch(f"{RUNS}/07_scale/jobs/{{use_case}}-{{method}}.done"),
+    log:
+        f"{LOGS}/scale_{{use_case}}_{{method}}.log",
+    resources:
+        gpu=gpus(SETTINGS, "07_scale"),
+    message:
+        "training {wildcards.method} on {wildcards.use_case}"
+    shell:
+        "gftlib scale cells {wildcards.use_case} {wildcards.method} --profile {PROFILE} > {log} 2>&1"
+
+
 # papermill writes to the log, which outlives a failure; only a notebook that ran to its end reaches runs/.
 rule notebook:
     input:
@@ -119,6 +159,7 @@ rule notebook:
         upstream=lambda wildcards: [
             f"{RUNS}/{path}" for path in UPSTREAM[wildcards.name]
         ],
+        cells=lambda wildcards: GRID if wildcards.name == "07_scale" else [],
         published=lambda wildcards: published(wildcards.name),
         weights=lambda wildcards: weights(wildcards.name),
     output:

@@ -14,6 +14,7 @@ from gftlib import agent_cli, runner_cli, student_cli, tuning_cli
 from gftlib.bird_cli import app as bird
 from gftlib.dialogue_cli import app as dialogue
 from gftlib.errors import GftError, InputError, did_you_mean
+from gftlib.scale_cli import app as scale
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 check = typer.Typer(no_args_is_help=True, help="Check settings and data before anything runs.")
@@ -22,6 +23,7 @@ app.add_typer(check, name="check")
 app.add_typer(cohort, name="cohort")
 app.add_typer(dialogue, name="dialogue")
 app.add_typer(bird, name="bird")
+app.add_typer(scale, name="scale")
 student_cli.add(app)
 agent_cli.add(app)
 runner_cli.add(app, check)

@@ -115,12 +115,13 @@ def run(setting: Setting, config: ProtocolConfig, folder: Path | str) -> list[Ce
     Raises:
         InputError: If a method is unknown, or follows one that is not run.
     """
-    cells = []
-    for name in _ordered(config.methods):
-        own = config.for_method(name)
-        for fraction in own.fractions:
-            cells += run_block(setting, own.at(fraction), name, fraction, Path(folder))
-    return cells
+    return [c for name in _ordered(config.methods) for c in run_method(setting, config, name, Path(folder))]
+
+
+def run_method(setting: Setting, config: ProtocolConfig, name: str, folder: Path) -> list[Cell]:
+    """Compute the cells of one method that are not in ``folder`` yet; return all of them."""
+    own = config.for_method(name)
+    return [c for share in own.fractions for c in run_block(setting, own.at(share), name, share, folder)]
 
 
 def run_block(

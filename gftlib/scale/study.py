@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from gftlib.errors import MissingError
+from gftlib.errors import InputError, MissingError, did_you_mean
 from gftlib.paths import read_json, sha256, write_json
 from gftlib.processes import process_pool
 from gftlib.profiles import Profile
@@ -23,7 +23,7 @@ from gftlib.scale.embeddings import EmbeddingCache
 from gftlib.scale.features import embed
 from gftlib.scale.measures import MEASURES, Plan
 from gftlib.scale.outputs import Outputs, zero_shot
-from gftlib.scale.protocol import Cell, ProtocolConfig, report_of, run
+from gftlib.scale.protocol import Cell, ProtocolConfig, report_of, run, run_method
 from gftlib.scale.sampling import TrainingConfig
 from gftlib.scale.use_cases import UseCase, UseCaseName, open_use_case
 from gftlib.sections import ScaleSettings
@@ -89,8 +89,7 @@ def run_studies(
 
 def run_study(name: UseCaseName, profile: Profile, folder: Path) -> Study:
     """Run one use case; see :func:`run_studies`."""
-    use = _open(name, profile, folder / name / "data")
-    own = folder / name / _key(use, profile)[:12]
+    use, own = _open_with_results(name, profile, folder)
     setting, config = _setting(use, profile.scale), _protocol(profile)
     cells = [*run(setting, config, own / "cells"), _zero_shot_clip(use)]
     chest = profile.chest
@@ -118,6 +117,37 @@ def run_study(name: UseCaseName, profile: Profile, folder: Path) -> Study:
         use.data.counts(),
         _sheet(use),
     )
+
+
+def run_part(name: UseCaseName, method: str | None, profile: Profile, folder: Path) -> int:
+    """Do a part of :func:`run_study` ahead, as a job of its own: a cluster has many machines.
+
+    Args:
+        name: The use case.
+        method: Whose cells to compute, one of the profile's; None: the embeddings, which all jobs share.
+        profile: As for :func:`run_studies`, which later finds here what it would compute.
+        folder: Of the run.
+
+    Returns:
+        The number of cells.
+
+    Raises:
+        InputError: If the profile does not have the method.
+    """
+    if method is not None and method not in profile.scale.methods:
+        raise InputError(
+            f"profile {profile.name} has no method {method!r}" + did_you_mean(method, profile.scale.methods)
+        )
+    use, own = _open_with_results(name, profile, folder)
+    if method is None:
+        return 0
+    return len(run_method(_setting(use, profile.scale), _protocol(profile), method, own / "cells"))
+
+
+def _open_with_results(name: UseCaseName, profile: Profile, folder: Path) -> tuple[UseCase, Path]:
+    """Return a use case and the folder of its results."""
+    use = _open(name, profile, folder / name / "data")
+    return use, folder / name / _key(use, profile)[:12]
 
 
 def _open(name: UseCaseName, profile: Profile, folder: Path) -> UseCase:

@@ -98,3 +98,10 @@ def test_no_phantoms_are_made_where_scans_are_ones_own(checkout):
     told = snakemake(checkout, "--config", "profile=paper", "--dry-run", "--quiet", "progress")
     assert "running notebook 01_graph_construction" in told
     assert "growing the OCTA cohort" not in told
+
+
+def test_the_grid_of_chapter_7_can_be_jobs_of_their_own(checkout):
+    told = snakemake(checkout, "--config", "grid=1", "--forceall", "--dry-run", "--quiet", "progress")
+    assert "embedding the images and texts of medclip" in told
+    assert "training coop on monet" in told
+    assert "training" not in snakemake(checkout, "--forceall", "--dry-run", "--quiet", "progress")

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from gftlib import results
-from gftlib.errors import MissingError
+from gftlib.errors import InputError, MissingError
 from gftlib.profiles import load_profile
-from gftlib.scale import figures, measures, predictions, sensitivity, shown, study, tables
+from gftlib.scale import figures, measures, predictions, protocol, sensitivity, shown, study, tables
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +50,24 @@ def test_a_second_run_computes_nothing_and_says_the_same(finished, monkeypatch):
     again = study.run_studies("both", profile, folder)
     assert predictions.summarise(folder / "predictions.npz") == before
     assert again["monet"].measured == studies["monet"].measured
+
+
+def test_a_run_finds_the_cells_that_jobs_computed(finished, tmp_path, monkeypatch):
+    folder, profile, studies = finished
+    assert study.run_part("monet", None, profile, tmp_path) == 0
+    for method in reversed(METHODS):  # jobs come in any order
+        assert study.run_part("monet", method, profile, tmp_path) > 0
+    monkeypatch.setattr(study, "MEASURES", {})
+    monkeypatch.setattr(protocol, "choose", None)  # calling it would fail
+    alone = study.run_study("monet", profile, tmp_path)
+    mine = {(c.method, c.fraction, c.draw): c.report for c in alone.cells}
+    assert mine == {(c.method, c.fraction, c.draw): c.report for c in studies["monet"].cells}
+
+
+def test_a_method_that_the_profile_lacks_is_named(finished, tmp_path):
+    _, profile, _ = finished
+    with pytest.raises(InputError, match="'linear_prob'; did you mean 'linear_probe'"):
+        study.run_part("monet", "linear_prob", profile, tmp_path)
 
 
 def test_other_settings_are_other_results(finished):
