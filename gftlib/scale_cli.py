@@ -24,7 +24,7 @@ def cells(
     method: Annotated[str, typer.Argument(help="one of the profile's `scale.methods`")],
     profile: ProfileName = "smoke",
 ) -> None:
-    """Compute one method at every fraction on every draw; notebook 07 finds the cells and goes on from them."""
+    """Compute one method at every fraction on every draw; notebook 07 goes on from its cells."""
     typer.echo(f"{_run_part(use_case, method, profile)} cells of {method} on {use_case}")
 
 

@@ -53,7 +53,7 @@ def test_a_second_run_computes_nothing_and_says_the_same(finished, monkeypatch):
 
 
 def test_a_run_finds_the_cells_that_jobs_computed(finished, tmp_path, monkeypatch):
-    folder, profile, studies = finished
+    _, profile, studies = finished
     assert study.run_part("monet", None, profile, tmp_path) == 0
     for method in reversed(METHODS):  # jobs come in any order
         assert study.run_part("monet", method, profile, tmp_path) > 0
