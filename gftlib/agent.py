@@ -7,7 +7,7 @@ from the dialogues alone (GFT, sections 2.5 and 3).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,8 @@ def pupils(settings: TuningSettings) -> list[Pupil]:
 def stages(settings: TuningSettings, seed: int) -> tuple[Stage, Stage]:
     """Return the recipes of both stages."""
     common = Stage(
-        lr=settings.lr,
+        lr=settings.second_lr,
+        epochs=settings.second_epochs,
         pairs=settings.pairs,
         images=settings.images,
         accumulate=settings.accumulate,
@@ -134,8 +135,8 @@ def stages(settings: TuningSettings, seed: int) -> tuple[Stage, Stage]:
         checkpointing=settings.checkpointing,
         seed=seed,
     )
-    first = replace(common, epochs=settings.first_epochs, parts=settings.first_parts)
-    return first, replace(common, epochs=settings.second_epochs)
+    first = replace(common, lr=settings.first_lr, epochs=settings.first_epochs, parts=settings.first_parts)
+    return first, common
 
 
 def teach(
@@ -143,7 +144,7 @@ def teach(
 ) -> Student:
     """Tune one student; what was tuned before is read.
 
-    FT takes as many steps as both stages of GFT together, on the same images.
+    FT has the same two stages, with as many steps on the same images, and the label as its only answer.
 
     Args:
         course: What it learns from.
@@ -159,21 +160,14 @@ def teach(
         return student
     student = add_adapter(student, Adapter(settings.rank, settings.alpha, settings.dropout), pupil.seed)
     place = folder / pupil.folder
-    first, second = stages(settings, pupil.seed)
-    dialogues = _dialogues(course, pupil, settings.balanced)
-    lessons = [examples(part, course.images, student) for part in dialogues]
-    if pupil.arm == "FT":
-        total = sum(Steps(part, stage).total for part, stage in zip(lessons, (first, second), strict=True))
-        alone = labels_alone(
-            [(dialogue.id, course.stages[dialogue.id]) for dialogue in dialogues[0]],
-            course.images,
-            np.random.default_rng(pupil.seed),
-        )
-        whole = replace(second, epochs=total / Steps(alone, second).per_epoch)
-        tune(student, alone, whole, place / "labels", progress)
-        return student
-    tune(student, lessons[0], first, place / "stage1", progress)
-    tune(student, lessons[1], second, place / "stage2", progress)
+    parts, recipes = _dialogues(course, pupil, settings.balanced), stages(settings, pupil.seed)
+    for number, (dialogues, stage) in enumerate(zip(parts, recipes, strict=True), start=1):
+        lessons = examples(dialogues, course.images, student)
+        if pupil.arm == "FT":
+            total = Steps(lessons, stage).total
+            lessons = _labels(course, dialogues, pupil.seed)
+            stage = replace(stage, epochs=total / Steps(lessons, stage).per_epoch)
+        tune(student, lessons, stage, place / f"stage{number}", progress)
     return student
 
 
@@ -183,8 +177,7 @@ def tuned(pupil: Pupil, settings: TuningSettings, folder: Path) -> Student:
     Raises:
         MissingError: If it was not tuned.
     """
-    last = {"BS": None, "FT": "labels"}.get(pupil.arm, "stage2")
-    adapter = None if last is None else folder / pupil.folder / last
+    adapter = None if pupil.arm == "BS" else folder / pupil.folder / "stage2"
     return load_student(pupil.name, adapter, settings.device, settings.dtype, settings.four_bit)
 
 
@@ -308,6 +301,12 @@ def _dialogues(course: Course, pupil: Pupil, even: bool) -> list[list[Dialogue]]
     if pupil.arm == "GFT-shuffled":
         parts = [shuffled(part, course.stages, np.random.default_rng(pupil.seed)) for part in parts]
     return [balanced(part, course.stages) for part in parts] if even else parts
+
+
+def _labels(course: Course, dialogues: Sequence[Dialogue], seed: int) -> list[Example]:
+    """Return what FT learns of the scans of some dialogues."""
+    named = [(dialogue.id, course.stages[dialogue.id]) for dialogue in dialogues]
+    return labels_alone(named, course.images, np.random.default_rng(seed))
 
 
 def _paper(kind: str, images: Mapping[str, Path]) -> dict[str, Example]:

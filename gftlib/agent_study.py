@@ -146,6 +146,5 @@ def staging_findings(scores: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _losses(folder: Path, pupil: Pupil) -> list[float]:
-    parts = ("labels",) if pupil.arm == "FT" else ("stage1", "stage2")
-    files = [folder / pupil.folder / part / "history.json" for part in parts]
+    files = [folder / pupil.folder / part / "history.json" for part in ("stage1", "stage2")]
     return [loss for file in files for loss in json.loads(file.read_text(encoding="utf-8"))["losses"]]

@@ -236,7 +236,8 @@ class TuningSettings(Strict):
     rank: int = Field(ge=1, description="of LoRA (the paper's code: 64)")
     alpha: int = Field(ge=1, description="of LoRA (the paper's code: 64)")
     dropout: float = Field(ge=0, lt=1, description="of LoRA (the paper's code: 0.1)")
-    lr: float = Field(gt=0, description="highest learning rate (the paper's code: 2e-4)")
+    first_lr: float = Field(gt=0, description="highest learning rate of stage 1 (the paper's code: 2e-4)")
+    second_lr: float = Field(gt=0, description="highest learning rate of stage 2 (the paper's code: 2e-4)")
     first_epochs: float = Field(gt=0, description="of stage 1 (the paper's code: 4)")
     second_epochs: float = Field(gt=0, description="of stage 2 (the paper's code: 1)")
     first_parts: Literal["vision", "both"] = Field(
