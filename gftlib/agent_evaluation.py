@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gftlib.agent import STAGING, Course, pupils
+from gftlib.agent import Course, pupils
+from gftlib.agent_examination import STAGING
 from gftlib.datasets.images import read_scan
 from gftlib.dialogue.examination import STAGE_QUESTION, Phrase, mark_phrases
 from gftlib.dialogue.expert_study import Sample, blind, write_study

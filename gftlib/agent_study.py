@@ -15,7 +15,7 @@ from gftlib.agent import Course, Pupil, pupils
 from gftlib.datasets.images import read_scan
 from gftlib.dialogue.display import dialogue_html
 from gftlib.dialogue.examination import STAGE_QUESTION
-from gftlib.dialogue.lessons import examples
+from gftlib.dialogue.lessons import ARMS, FIRST_ALONE, examples
 from gftlib.profiles import Profile
 from gftlib.results import Published, beside, published
 from gftlib.sections import TuningSettings
@@ -127,22 +127,31 @@ def paper_staging() -> pd.DataFrame:
     return table[["balanced accuracy", "mean of recalls", "reconciles"]]
 
 
-def staging_findings(scores: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the order of the arms, and what graph knowledge adds, as sentences."""
+def staging_findings(scores: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return the order of the arms, what graph knowledge adds, and what stage 2 changed, as sentences."""
     by_student: dict[str, dict[str, float]] = {}
     for key, entry in scores.items():
         student, _, arm = key.rpartition("/")
         by_student.setdefault(student, {})[arm] = entry["mean"]
-    orders, gains = [], []
+    orders, gains, changes = [], [], []
     for student, means in by_student.items():
-        ranked = sorted(means, key=means.__getitem__, reverse=True)
+        ranked = sorted((arm for arm in means if arm in ARMS), key=means.__getitem__, reverse=True)
         orders.append(f"{student}: " + ", ".join(f"{arm} {means[arm]:.3f}" for arm in ranked))
         if {"GFT", "FT", "GFT-shuffled"} <= means.keys():
-            over = [means["GFT"] - means[other] for other in ("FT", "GFT-shuffled")]
-            words = ["above" if d > CLEAR else "below" if d < -CLEAR else "level with" for d in over]
+            words = [_beside(means["GFT"] - means[other]) for other in ("FT", "GFT-shuffled")]
             gains.append(f"{student}'s GFT is {words[0]} FT and {words[1]} the shuffled control")
-    order = f"Balanced accuracy of staging, mean over seeds. {'; '.join(orders)}."
-    return order, f"By {CLEAR} or more counting as a difference, {'; '.join(gains) or 'nothing to compare'}."
+        if (early := f"GFT{FIRST_ALONE}") in means:
+            changes.append(f"{student}'s GFT from {means[early]:.3f} to {means['GFT']:.3f}")
+    nothing = "nothing to compare"
+    return (
+        f"Balanced accuracy of staging, mean over seeds. {'; '.join(orders)}.",
+        f"By {CLEAR} or more counting as a difference, {'; '.join(gains) or nothing}.",
+        f"Stage 2, on regions and vessels, takes the balanced accuracy of {'; '.join(changes) or nothing}.",
+    )
+
+
+def _beside(difference: float) -> str:
+    return "above" if difference > CLEAR else "below" if difference < -CLEAR else "level with"
 
 
 def _losses(folder: Path, pupil: Pupil) -> list[float]:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from gftlib import plots
-from gftlib.dialogue.lessons import ARMS
+from gftlib.dialogue.lessons import ARMS, FIRST_ALONE
 
 LOOKS = dict(
     zip(
@@ -43,6 +43,8 @@ def loss_figure(losses: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
 def staging_figure(scores: Mapping[str, Any], reference: Mapping[str, float], about: str) -> Figure:
     """Show the balanced accuracy of every student, a dot a seed, beside lines for other methods.
 
+    Hollow dots are of stage 1 alone.
+
     Args:
         scores: What `gftlib.dialogue.staging_answers.headline` gives.
         reference: Balanced accuracy of other methods.
@@ -62,6 +64,9 @@ def staging_figure(scores: Mapping[str, Any], reference: Mapping[str, float], ab
                 ax.plot(each, [height] * len(each), marker, color=plots.COLOURS[colour], markersize=5)
                 tick = [height - 0.06, height + 0.06]
                 ax.plot([entry["mean"]] * 2, tick, color=plots.COLOURS[colour], label=arm)
+                early = scores.get(f"{student}/{arm}{FIRST_ALONE}", {}).get("balanced_accuracy", [])
+                hollow = {"markerfacecolor": "none", "color": plots.COLOURS[colour], "markersize": 5}
+                ax.plot(early, [height] * len(early), marker, **hollow)
         for (name, value), side in zip(reference.items(), ("right", "left"), strict=False):
             ax.axvline(value, color="0.4", linewidth=1, linestyle="--")
             text = f"{name} " if side == "right" else f" {name}"

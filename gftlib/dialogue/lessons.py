@@ -25,6 +25,8 @@ from gftlib.vlm.conversations import Example
 
 Arm = Literal["BS", "FT", "GFT", "GFT-shuffled"]
 ARMS: tuple[Arm, ...] = ("BS", "FT", "GFT", "GFT-shuffled")
+FIRST_ALONE = ", stage 1 alone"
+"""Behind the name of an arm: its students as they were before stage 2."""
 SIZE = (304, 304)
 """(height, width) of a scan, where a file does not say otherwise."""
 

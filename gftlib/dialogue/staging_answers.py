@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gftlib.dialogue.lessons import ARMS
+from gftlib.dialogue.lessons import ARMS, FIRST_ALONE
 from gftlib.errors import InputError
 from gftlib.octa.table_rows import STAGES
 from gftlib.vlm.labels import compare_rules, label_scores
@@ -85,8 +85,8 @@ def table(scores: dict[str, Any]) -> pd.DataFrame:
         row["no stage given"] = f"{entry['unparsable']:.1%}"
         row["first stage named counts"] = f"{entry['first_rule']:.3f}"
         rows.append(row)
-    order = {arm: k for k, arm in enumerate(ARMS)}
-    rows.sort(key=lambda row: order[row["tuning"]])
+    order = [arm + when for arm in ARMS for when in (FIRST_ALONE, "")]
+    rows.sort(key=lambda row: order.index(row["tuning"]))
     return pd.DataFrame(rows).set_index(["tuning", "model"])
 
 

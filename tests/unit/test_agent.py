@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gftlib import agent
+from gftlib import agent, agent_examination
 from gftlib.bird import tuning_study
 from gftlib.octa import resnet, training
 from gftlib.profiles import load_profile
@@ -23,7 +23,7 @@ def asked(monkeypatch):
         calls.append(options)
         return [tuple("Yes." for _ in example.questions) for example in examples]
 
-    monkeypatch.setattr(agent, "answer", answer)
+    monkeypatch.setattr(agent_examination, "answer", answer)
     return calls
 
 
@@ -38,7 +38,7 @@ def test_answers_are_kept_until_weights_questions_image_or_decoding_change(asked
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(image)
 
     def ask(question="Is it so?", settings=settings):
-        return agent.answers(student, {"scan": Example(image, (question,))}, settings, file)
+        return agent_examination.answers(student, {"scan": Example(image, (question,))}, settings, file)
 
     assert ask() == ask() == {"scan": ("Yes.",)}
     assert len(asked) == 1
@@ -67,7 +67,7 @@ def devices(monkeypatch):
         noted.append(device)
         raise StoppedError
 
-    for module in (agent, tuning_study, training, resnet):
+    for module in (agent_examination, tuning_study, training, resnet):
         monkeypatch.setattr(module, "run_jobs", note)
     return noted
 
@@ -82,10 +82,10 @@ def test_every_chapter_says_where_its_networks_compute(devices, monkeypatch, tmp
     rows = pd.DataFrame({"scan": list("abcdef"), "subject": list("abcdef"), "stage": 0, "split": range(6)})
     course = agent.Course((), (), {}, rows)
     with pytest.raises(StoppedError):
-        agent.teach_and_stage(course, on_the_card("tuning"), tmp_path)
-    monkeypatch.setattr(agent, "shifted", lambda *_: {})
+        agent_examination.teach_and_stage(course, on_the_card("tuning"), tmp_path)
+    monkeypatch.setattr(agent_examination, "shifted", lambda *_: {})
     with pytest.raises(StoppedError):
-        agent.examine(course, on_the_card("tuning"), tmp_path, tmp_path)
+        agent_examination.examine(course, on_the_card("tuning"), tmp_path, tmp_path)
     monkeypatch.setattr(tuning_study, "open_course", lambda *_: None)
     monkeypatch.setattr(tuning_study, "_length", lambda *_: 0)
     with pytest.raises(StoppedError):
