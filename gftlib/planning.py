@@ -1,7 +1,8 @@
 """What a run of a profile will take, as far as it is known: from records of earlier runs and from prices.
 
-Nothing is extrapolated. A notebook that was never run with a profile is "not measured" there, and runs with
-other profiles are told beside it, each with its machine.
+Nothing measured is extrapolated. A notebook that was never run with a profile is "not measured" there, and
+runs with other profiles are told beside it, each with its machine. Tuning on a GPU, most of what the profile
+`paper` takes, is estimated by arithmetic and called so.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from gftlib.parameters import NOTEBOOKS
 from gftlib.profiles import PROFILES, Profile
 from gftlib.provenance import Record
 from gftlib.sections import TeacherEndpoint
+from gftlib.tuning_estimate import ASSUMED, Tuning, tunings
 
 SPLITS = 6
 """Of a cohort; each of ``dialogue.splits`` is one of them."""
@@ -148,7 +150,7 @@ def _cost(part: str, requests: int, asked: TeacherEndpoint, exact: str, batch: b
 
 def lines(profile: Profile) -> list[str]:
     """Return the plan of a profile as lines of text."""
-    plan = steps(profile)
+    plan, estimated = steps(profile), tunings(profile)
     told = [f"{profile.name}: time, peak memory of the notebook's own process, machine (source)"]
     for step in plan:
         asks = _gpu(step) if step.gpus else ""
@@ -158,12 +160,28 @@ def lines(profile: Profile) -> list[str]:
         else:
             told.append(f"{step.notebook}: not measured{asks}")
             told += [f"    {run.record.parameters['profile']}: {run.told()}" for run in step.elsewhere]
+            told += [f"    tuning, estimated: {part}" for part in _tunings(estimated, step.notebook)]
     known = [step.measured.record.seconds for step in plan if step.measured]
     rest = "" if len(known) == len(plan) else f" in {len(known)} of {len(plan)} notebooks, the others unknown"
     told.append(f"together: {duration(sum(known))}{rest}")
+    if estimated:
+        times = [one.seconds for one in estimated if one.seconds]
+        part = f"{len(times)} of {len(estimated)} tunings"
+        told.append(f"tuning, estimated: {duration(sum(times))} for {part}; {ASSUMED}")
     prices = costs(profile)
     told += [cost.line() for cost in prices] or ["hosted models: none, nothing is paid"]
     return told
+
+
+def _tunings(estimated: list[Tuning], notebook: str) -> Iterator[str]:
+    """Yield, for each student of a notebook, the time of its tunings."""
+    by_student: dict[str, list[float]] = {}
+    for one in estimated:
+        if one.notebook == notebook:
+            by_student.setdefault(one.student, []).append(one.seconds)
+    for student, times in by_student.items():
+        whole = duration(sum(times)) if all(times) else "not known, for want of its weights"
+        yield f"{student}, {len(times)} arms, {whole}"
 
 
 def _gpu(step: Step) -> str:

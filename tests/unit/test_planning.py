@@ -1,6 +1,6 @@
 import pytest
 
-from gftlib import paths, planning
+from gftlib import checkpoints, paths, planning, tuning_estimate
 from gftlib.errors import InputError
 from gftlib.profiles import load_profile
 from gftlib.provenance import Record
@@ -98,3 +98,21 @@ def test_a_budget_without_prices_is_refused():
 )
 def test_durations_have_a_unit_that_suits_them(seconds, told):
     assert planning.duration(seconds) == told
+
+
+def test_tuning_on_a_gpu_is_estimated_by_arithmetic_and_called_so():
+    paper = load_profile("paper")
+    found = {(one.student, one.arm): one.seconds for one in tuning_estimate.tunings(paper)}
+    scans = paper.octa.scans * 4 / 6
+    first = paper.tuning.first_epochs * 1100
+    second = paper.tuning.second_epochs * 30 * (1000 / paper.tuning.pairs + 100)
+    weights = checkpoints.memory("qwen2.5-vl-7b", "bfloat16") / 2
+    expected = 4 * weights * scans * (first + second) / 150e12
+    assert found["qwen2.5-vl-7b", "GFT"] == pytest.approx(expected)
+    assert found["qwen2.5-vl-7b", "240k"] == pytest.approx(12 * found["qwen2.5-vl-7b", "20k"])
+    assert found["${BIRD_START}", "240k"] == 0  # its weights are not there
+    told = "\n".join(planning.lines(paper))
+    assert "tuning, estimated: qwen2.5-vl-7b, 3 arms, " in told
+    assert "not known, for want of its weights" in told
+    assert tuning_estimate.ASSUMED in told
+    assert "estimated" not in "\n".join(planning.lines(load_profile("phantom")))
