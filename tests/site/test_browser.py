@@ -15,7 +15,7 @@ if CHROMIUM is None:
     pytest.skip("there is no Chromium: install Debian's package chromium", allow_module_level=True)
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 SERIOUS = ("serious", "critical")
-# Of the theme, and of docutils (a list of citations has entries of another role): not ours to mend, not counted.
+# Of the theme, and of docutils, whose list of citations has entries of another role: not ours to mend.
 THEMES_OWN = ("scrollable-region-focusable", "landmark-unique", "aria-required-children")
 EXPLORER = "_static/explorer/index"
 
