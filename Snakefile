@@ -41,12 +41,17 @@ PROSE = sorted(
     if path.is_file() and "__pycache__" not in path.parts
 )
 # With `--config grid=1`, chapter 7's cells are jobs of their own, a method each; the notebook goes on from them.
-GRID = [
-    f"{RUNS}/07_scale/jobs/{use_case}-{method}.done"
-    for use_case in ("monet", "medclip")
-    for method in SETTINGS.scale.methods
-    if int(config.get("grid", 0))
-]
+GRID, FOLLOWS = [], {}
+if int(config.get("grid", 0)):
+    from gftlib.scale.baselines import METHODS
+
+    # The method whose search another takes over comes first.
+    FOLLOWS = {name: [own.follows] for name, own in METHODS.items() if own.follows}
+    GRID = [
+        f"{RUNS}/07_scale/jobs/{use_case}-{method}.done"
+        for use_case in ("monet", "medclip")
+        for method in SETTINGS.scale.methods
+    ]
 # Published runs that a notebook quotes besides its own.
 QUOTED = {
     "05_lora_tuning": ["02_staging"],
@@ -136,6 +141,10 @@ rule scale_embeddings:
 rule scale_cells:
     input:
         f"{RUNS}/07_scale/jobs/{{use_case}}.embedded",
+        chosen=lambda wildcards: [
+            f"{RUNS}/07_scale/jobs/{wildcards.use_case}-{name}.done"
+            for name in FOLLOWS.get(wildcards.method, [])
+        ],
     output:
         touch(f"{RUNS}/07_scale/jobs/{{use_case}}-{{method}}.done"),
     log:

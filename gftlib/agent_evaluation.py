@@ -26,7 +26,7 @@ from gftlib.metrics.classification import multiclass
 from gftlib.octa.table_rows import STAGES, ScanTable
 from gftlib.paths import read_json
 from gftlib.profiles import Profile
-from gftlib.results import published
+from gftlib.results import standing
 from gftlib.teaching import Lesson, true_lesions, unseen_tables
 from gftlib.vlm import retrieval
 
@@ -68,9 +68,9 @@ def explained_table(scores: Mapping[str, float], ceiling: Mapping[str, float]) -
     return pd.DataFrame(table).fillna("–")
 
 
-def ceiling() -> dict[str, float]:
-    """Return what tables state rightly of unseen scans, from chapter 4's published run."""
-    full = published("04_dialogue")
+def ceiling(profile: Profile) -> dict[str, float]:
+    """Return what tables state rightly of unseen scans, by the run of chapter 4 that fits."""
+    full = standing("04_dialogue", profile.name)
     if full is None:
         return {}
     values = full.results["ceiling"]
@@ -95,20 +95,23 @@ def shown_scan(course: Course, answers: Mapping[str, Any]) -> str:
 
 
 def phrases_html(course: Course, name: str, answers: Mapping[str, str]) -> str:
-    """Return how each student explains one scan, its claims coloured by the oracle (GFT, Fig. 3)."""
+    """Return how each student explains one scan (GFT, Fig. 3), claims on a phantom coloured by the oracle."""
     scan = course.scans[name]
-    lesions = true_lesions(scan) if scan.spec is not None else []
+    known = scan.spec is not None
+    lesions = true_lesions(scan) if known else []
     image = np.round(255 * read_scan(scan.image)).astype(np.uint8)
-    caption = f"{course.stages[name]} {'phantom' if scan.spec is not None else 'scan'}, unseen"
-    legend = ", ".join(f'<b style="color:{colour}">{word}</b>' for word, colour in VERDICTS.items())
+    caption = f"{course.stages[name]} {'phantom' if known else 'scan'}, unseen"
+    colours = ", ".join(f'<b style="color:{colour}">{word}</b>' for word, colour in VERDICTS.items())
+    legend = f"Claims that are {colours}:" if known else "What is so is not known of a real scan."
+    marked = {model: mark_phrases(text, lesions) if known else [] for model, text in answers.items()}
     turns = "".join(
-        f"<dt>{html.escape(model)}</dt><dd>{_coloured(text, mark_phrases(text, lesions))}</dd>"
+        f"<dt>{html.escape(model)}</dt><dd>{_coloured(text, marked[model])}</dd>"
         for model, text in answers.items()
     )
     return (
         f'<section><figure><img src="{data_url(image)}" alt="{html.escape(caption)}" width="240">'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-        f"<p><b>Q</b> {html.escape(STAGE_QUESTION)} Claims that are {legend}:</p><dl>{turns}</dl></section>"
+        f"<p><b>Q</b> {html.escape(STAGE_QUESTION)} {legend}</p><dl>{turns}</dl></section>"
     )
 
 

@@ -74,7 +74,7 @@ def examine(
 
     Returns:
         The rows of `gftlib.dialogue.scoring.score_scan`, one part ``asked/<student>/<arm>/<seed>`` a student;
-        and the answers on the stage of shifted scans, as `teach_and_stage`.
+        and the answers on the stage of shifted scans, in the columns of `teach_and_stage`.
     """
     jobs = [(pupil,) for pupil in pupils(profile.tuning)]
     shared = (course, profile.tuning, profile.agent, tuned_in, folder, shifted(course, profile, workers))
@@ -175,7 +175,7 @@ def _teach_and_stage(shared: tuple[Any, ...], pupil: Pupil) -> pd.DataFrame:
     rows = _stage_rows(course, pupil, answers(student, paper, agent, place / f"{STAGING}.json"))
     if pupil.arm == "BS":
         return rows
-    del student  # a large one leaves no room for a second
+    del student  # makes room for the next, which may be large
     early = answers(tuned(pupil, settings, folder, 1), paper, agent, place / f"{STAGING}_stage1.json")
     return pd.concat([rows, _stage_rows(course, pupil, early, FIRST_ALONE)], ignore_index=True)
 

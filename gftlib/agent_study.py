@@ -17,7 +17,7 @@ from gftlib.dialogue.display import dialogue_html
 from gftlib.dialogue.examination import STAGE_QUESTION
 from gftlib.dialogue.lessons import ARMS, FIRST_ALONE, examples
 from gftlib.profiles import Profile
-from gftlib.results import Published, beside, published
+from gftlib.results import Published, beside, standing
 from gftlib.sections import TuningSettings
 from gftlib.vlm.backbones import load_student
 from gftlib.vlm.paper_tables import table_1
@@ -112,9 +112,9 @@ def _full(profile: Profile, notebook: str) -> Published | None:
     return beside(notebook, profile.name)
 
 
-def other_methods() -> dict[str, float]:
-    """Return the balanced accuracy of chapter 2's methods on the same scans, from its published run."""
-    full = published("02_staging")
+def other_methods(profile: Profile) -> dict[str, float]:
+    """Return the balanced accuracy of chapter 2's methods on the same scans."""
+    full = standing("02_staging", profile.name)
     if full is None:
         return {}
     entries = full.results["balanced_accuracy"]["test"]
@@ -142,11 +142,12 @@ def staging_findings(scores: Mapping[str, Any]) -> tuple[str, str, str]:
             gains.append(f"{student}'s GFT is {words[0]} FT and {words[1]} the shuffled control")
         if (early := f"GFT{FIRST_ALONE}") in means:
             changes.append(f"{student}'s GFT from {means[early]:.3f} to {means['GFT']:.3f}")
-    nothing = "nothing to compare"
+    gain = f"By {CLEAR} or more counting as a difference, {'; '.join(gains)}."
+    change = f"Stage 2, on regions and vessels, takes the balanced accuracy of {'; '.join(changes)}."
     return (
         f"Balanced accuracy of staging, mean over seeds. {'; '.join(orders)}.",
-        f"By {CLEAR} or more counting as a difference, {'; '.join(gains) or nothing}.",
-        f"Stage 2, on regions and vessels, takes the balanced accuracy of {'; '.join(changes) or nothing}.",
+        gain if gains else "Without GFT, FT and the shuffled control there is nothing to compare.",
+        change if changes else "What stage 1 alone gives was not asked in the run that is shown.",
     )
 
 

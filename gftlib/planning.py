@@ -1,8 +1,8 @@
 """What a run of a profile will take, as far as it is known: from records of earlier runs and from prices.
 
 Nothing measured is extrapolated. A notebook that was never run with a profile is "not measured" there, and
-runs with other profiles are told beside it, each with its machine. Tuning on a GPU, most of what the profile
-`paper` takes, is estimated by arithmetic and called so.
+runs with other profiles are told beside it, each with its machine. Tuning on a GPU is
+estimated by arithmetic and called so.
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ from gftlib.parameters import NOTEBOOKS
 from gftlib.profiles import PROFILES, Profile
 from gftlib.provenance import Record
 from gftlib.sections import TeacherEndpoint
-from gftlib.tuning_estimate import ASSUMED, Tuning, tunings
-
-SPLITS = 6
-"""Of a cohort; each of ``dialogue.splits`` is one of them."""
+from gftlib.tuning_estimate import ASSUMED, SPLITS, Tuning, tunings
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,9 @@ def _cost(part: str, requests: int, asked: TeacherEndpoint, exact: str, batch: b
 
 def lines(profile: Profile) -> list[str]:
     """Return the plan of a profile as lines of text."""
-    plan, estimated = steps(profile), tunings(profile)
+    plan = steps(profile)
+    unknown = {step.notebook for step in plan if step.measured is None}
+    estimated = [one for one in tunings(profile) if one.notebook in unknown]
     told = [f"{profile.name}: time, peak memory of the notebook's own process, machine (source)"]
     for step in plan:
         asks = _gpu(step) if step.gpus else ""

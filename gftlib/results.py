@@ -76,6 +76,19 @@ def beside(notebook: str, profile: str) -> Published | None:
     return published(notebook) if profile == "smoke" else None
 
 
+def standing(notebook: str, profile: str) -> Published | None:
+    """Return the run of another chapter that a page holds its own against: of the size of what it shows.
+
+    Args:
+        notebook: Of the other chapter.
+        profile: Of the page's own run; a small one shows the published run, held against published ones.
+    """
+    if profile == "smoke":
+        return published(notebook)
+    folder = paths.root() / "runs" / profile / notebook
+    return load(folder) if (folder / "record.json").is_file() else None
+
+
 def publish(run: Path, profile: str) -> Path:
     """Copy a finished run's record, summary and predictions into the book.
 

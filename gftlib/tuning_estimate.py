@@ -1,15 +1,18 @@
 """How long tuning takes on a GPU, by arithmetic: operations of a step over what a card sustains.
 
-Good for telling hours from days before anything is rented. The four constants are assumptions, and a plan
-prints them with what it derives from them.
+Good for telling hours from days before anything is rented. The constants are assumptions, and a plan prints
+them with what it derives from them. Stages of disease are taken as often as they occur, and answering is left
+out.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 
 from gftlib import checkpoints
+from gftlib.bird.records import SIZES
 from gftlib.profiles import Profile
 
 IMAGE_TOKENS = 1000
@@ -18,15 +21,17 @@ PAIR_TOKENS = 100
 """Of a question with its answer."""
 SUSTAINED = 150e12
 """Operations a second of a large card in bfloat16, about a seventh of its printed peak."""
-ADAPTED, FULL = 4, 6
-"""Operations a weight and token, forward and backward, where the weights are frozen and where they learn."""
-SPLITS, SHARES = 6, {"20k": 1 / 12, "40k": 1 / 6, "80k": 1 / 3}
+ADAPTED, FULL, AGAIN = 4, 6, 2
+"""Operations a weight and token, where the weights are frozen, where they learn, and for recomputing them."""
+SPLITS = 6
+"""Of a cohort; each of ``dialogue.splits`` is one of them."""
 BIRD_PAIRS = 4
-"""Records an image: 240k of 60,000 images (BiRD, section 3)."""
+"""Questions an image: 240k of 60,000 images (BiRD, section 3)."""
 
 ASSUMED = (
     f"assumed: {IMAGE_TOKENS} tokens an image and background, {PAIR_TOKENS} a pair, {ADAPTED} operations a "
-    f"weight and token ({FULL} where all weights learn), {SUSTAINED / 1e12:.0f} TFLOP/s on one card"
+    f"weight and token ({FULL} where all weights learn, {AGAIN} more to recompute), {BIRD_PAIRS} questions "
+    f"an image of chapter 9, {SUSTAINED / 1e12:.0f} TFLOP/s on one card"
 )
 
 
@@ -58,34 +63,45 @@ def tunings(profile: Profile) -> list[Tuning]:
 
 
 def _agent(profile: Profile) -> list[Tuning]:
-    settings, dialogue = profile.tuning, profile.dialogue
-    scans = profile.octa.scans * len(dialogue.splits) / SPLITS
-    shared = 1 if settings.checkpointing else settings.pairs
-    first = settings.first_epochs * (IMAGE_TOKENS + PAIR_TOKENS)
-    second = settings.second_epochs * dialogue.pairs * (IMAGE_TOKENS / shared + PAIR_TOKENS)
-    arms = [arm for arm in settings.arms if arm != "BS"]
+    settings, pairs = profile.tuning, profile.dialogue.pairs
+    scans = profile.octa.scans * len(profile.dialogue.splits) / SPLITS
+    passes = math.ceil(pairs / settings.pairs)
+    shared = pairs if settings.checkpointing else passes
+    label = IMAGE_TOKENS + PAIR_TOKENS
+    dialogue = shared * IMAGE_TOKENS + pairs * PAIR_TOKENS
+    # FT takes GFT's steps, each with one question an image.
+    second = {arm: passes * label if arm == "FT" else dialogue for arm in settings.arms if arm != "BS"}
     return [
-        Tuning("05_lora_tuning", name, arm, seeds * _seconds(name, ADAPTED, scans * (first + second)))
+        Tuning(
+            "05_lora_tuning",
+            name,
+            arm,
+            seeds
+            * _seconds(
+                name,
+                ADAPTED + AGAIN * settings.checkpointing,
+                scans * (settings.first_epochs * label + settings.second_epochs * tokens),
+            ),
+        )
         for name, seeds in settings.students.items()
-        for arm in arms
+        for arm, tokens in second.items()
     ]
 
 
 def _grounding(profile: Profile) -> list[Tuning]:
     settings, bird = profile.grounding, profile.bird
-    shared = 1 if settings.checkpointing else min(settings.pairs, BIRD_PAIRS)
-    image = BIRD_PAIRS * (IMAGE_TOKENS / shared + PAIR_TOKENS)
-    whole = settings.epochs * bird.images * (1 - bird.test_share) * image
-    return [
-        Tuning(
-            "09_bird_grounding",
-            name,
-            arm,
-            _seconds(os.path.expandvars(name), FULL if "$" in name else ADAPTED, whole * SHARES.get(arm, 1)),
-        )
-        for name, arms in settings.arms.items()
-        for arm in arms
-    ]
+    images = settings.epochs * bird.images * (1 - bird.test_share)
+    passes = BIRD_PAIRS if settings.checkpointing else math.ceil(BIRD_PAIRS / settings.pairs)
+    found = []
+    for name, arms in settings.arms.items():
+        operations = (FULL if "$" in name else ADAPTED) + AGAIN * settings.checkpointing
+        for arm in arms:
+            alone = arm.endswith(" alone")  # one question an image, in the steps of all
+            tokens = IMAGE_TOKENS * (1 if alone else passes) + PAIR_TOKENS * (1 if alone else BIRD_PAIRS)
+            share = SIZES.get(arm, 1.0)
+            seconds = _seconds(os.path.expandvars(name), operations, images * share * tokens)
+            found.append(Tuning("09_bird_grounding", name, arm, seconds))
+    return found
 
 
 def _seconds(name: str, operations: int, tokens: float) -> float:

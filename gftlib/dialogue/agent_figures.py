@@ -105,7 +105,7 @@ def explanation_figure(scores: Mapping[str, float], ceiling: Mapping[str, float]
                 ax.plot(values, [y] * len(values), marker, color=plots.COLOURS[colour], markersize=5)
             if score in ceiling:
                 ax.axvline(ceiling[score], color="0.3", linewidth=1, linestyle="--")
-            ax.set(xlabel=title, xlim=(-0.03, 1.03), ylim=(len(parts) - 0.5, -0.5))
+            ax.set(xlabel=title, xlim=(-0.03, 1.03), ylim=(max(1, len(parts)) - 0.5, -0.5))
             names = [part.removeprefix("asked/").replace("/", " · ") for part in parts]
             ax.set_yticks(range(len(parts)), names if ax is axes[0, 0] else [])
         figure.suptitle(about, fontsize=9)

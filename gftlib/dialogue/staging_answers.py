@@ -70,8 +70,8 @@ def headline(predictions: Path | pd.DataFrame) -> dict[str, Any]:
 
 
 def table(scores: dict[str, Any]) -> pd.DataFrame:
-    """Return `headline` as the paper's Table 1: one row a (tuning, student), percent signs left out."""
-    rows = []
+    """Return `headline` as the paper's Table 1: one row a (tuning, student), after each stage of tuning."""
+    rows: list[dict[str, str]] = []
     for key, entry in scores.items():
         student, _, arm = key.rpartition("/")
         each = entry["balanced_accuracy"]
@@ -87,7 +87,7 @@ def table(scores: dict[str, Any]) -> pd.DataFrame:
         rows.append(row)
     order = [arm + when for arm in ARMS for when in (FIRST_ALONE, "")]
     rows.sort(key=lambda row: order.index(row["tuning"]))
-    return pd.DataFrame(rows).set_index(["tuning", "model"])
+    return pd.DataFrame(rows, columns=None if rows else ["tuning", "model"]).set_index(["tuning", "model"])
 
 
 def _pooled(rows: pd.DataFrame) -> float:

@@ -6,6 +6,7 @@ and which of its layers belong to the image and which to the language. Everythin
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,6 +160,8 @@ def load_student(
     # A bar for a load of seconds; in a notebook it is a widget, which pages without a network cannot show.
     transformers.utils.logging.disable_progress_bar()
     checkpoint = find_checkpoint(name)
+    # A student tuned in mixed precision is part of a cycle, and a large one leaves no room for the next.
+    gc.collect()
     family = family_of(transformers.AutoConfig.from_pretrained(checkpoint))
     options: dict[str, Any] = {"dtype": getattr(torch, dtype), "attn_implementation": "sdpa"}
     if four_bit:

@@ -1,5 +1,6 @@
 """Answers of students are kept, and asked anew when anything they depend on has changed; a GPU is for one."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,9 +11,12 @@ from PIL import Image
 
 from gftlib import agent, agent_examination
 from gftlib.bird import tuning_study
+from gftlib.dialogue.records import Dialogue, Pair
 from gftlib.octa import resnet, training
 from gftlib.profiles import load_profile
+from gftlib.vlm.backbones import FAMILIES
 from gftlib.vlm.conversations import Example
+from gftlib.vlm.recipes import Steps
 
 
 @pytest.fixture
@@ -96,3 +100,48 @@ def test_every_chapter_says_where_its_networks_compute(devices, monkeypatch, tmp
         images = np.zeros((6, 32, 32), np.uint8)
         resnet.cross_validate_resnet(images, rows, resnet.ResNetConfig(size=32), tmp_path, device="cuda")
     assert devices == ["cuda"] * 5
+
+
+def test_ft_goes_through_both_stages_with_the_steps_of_gft_and_the_label_alone(monkeypatch, tmp_path):
+    settings = load_profile("smoke").tuning
+    pair = Pair(question="Q?", answer="A.", kind="diagnosis")
+    first, second = (
+        tuple(
+            Dialogue(id=name, image=f"{name}.png", stage=stage, teacher="offline", pairs=(pair,) * many)
+            for name in "abc"
+        )
+        for stage, many in ((1, 1), (2, 30))
+    )
+    rows = pd.DataFrame({"scan": list("abc"), "subject": list("abc"), "stage": [0, 1, 2], "split": 0})
+    scans = {name: SimpleNamespace(image=Path(f"{name}.png")) for name in "abc"}
+    course = agent.Course(first, second, scans, rows)
+    taught = {}
+
+    def tune(student, lessons, stage, folder, progress):
+        taught[folder.relative_to(tmp_path)] = (
+            Steps(lessons, stage).total,
+            {a for e in lessons for a in e.answers},
+        )
+
+    student = SimpleNamespace(family=FAMILIES["qwen2_5_vl"], pixels={})
+    monkeypatch.setattr(agent, "tune", tune)
+    monkeypatch.setattr(agent, "load_student", lambda *_, **__: student)
+    monkeypatch.setattr(agent, "add_adapter", lambda student, *_: student)
+    for arm in ("FT", "GFT"):
+        agent.teach(course, agent.Pupil("tiny", arm, 0), settings, tmp_path)
+    for stage in ("stage1", "stage2"):
+        (steps, words), (as_many, _) = (taught[Path("tiny", arm, "seed0", stage)] for arm in ("FT", "GFT"))
+        assert steps == as_many > 0
+        assert words == {"healthy.", "NPDR.", "PDR."}
+
+
+def test_what_stage_1_alone_answers_is_not_read_as_an_explanation(monkeypatch):
+    course = SimpleNamespace(scans={"a": SimpleNamespace(spec=1)}, stages={"a": "PDR"})
+    monkeypatch.setattr(agent_examination, "true_lesions", lambda _: [])
+    monkeypatch.setattr(agent_examination, "true_faz", lambda _: None)
+    monkeypatch.setattr(agent_examination, "score_told", lambda name, part, *_: [{"part": part}])
+    staged = pd.DataFrame(
+        [("s", arm, 0, "a", 2, "PDR.") for arm in ("GFT, stage 1 alone", "GFT")],
+        columns=["student", "arm", "seed", "scan", "stage", "answer"],
+    )
+    assert agent_examination.volunteered(course, staged)["part"].tolist() == ["told/s/GFT/0"]

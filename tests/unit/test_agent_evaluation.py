@@ -1,8 +1,12 @@
 """What chapter 6 shows of the scores."""
 
-import pytest
+from types import SimpleNamespace
 
-from gftlib.agent_evaluation import explained_table, finding
+import numpy as np
+import pytest
+from PIL import Image
+
+from gftlib.agent_evaluation import explained_table, finding, phrases_html
 
 SCORES = {
     "asked/tiny/GFT/0/scans": 4,
@@ -29,3 +33,14 @@ def test_students_stand_below_the_table_that_taught_them():
 @pytest.mark.parametrize(("scores", "words"), [(SCORES, "GFT 0.50"), ({}, "Nothing was scored")])
 def test_the_finding_is_made_of_the_scores(scores, words):
     assert words in finding(scores)
+
+
+def test_claims_on_a_real_scan_are_not_called_false(tmp_path):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    scan = SimpleNamespace(image=tmp_path / "a.png", spec=None)
+    course = SimpleNamespace(scans={"a": scan}, stages={"a": "PDR"})
+    told = {"tiny/GFT": "There is capillary non-perfusion in the upper left quadrant."}
+    shown = phrases_html(course, "a", told)
+    assert told["tiny/GFT"] in shown
+    assert "<b style" not in shown
+    assert "not known of a real scan" in shown

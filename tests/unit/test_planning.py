@@ -103,12 +103,11 @@ def test_durations_have_a_unit_that_suits_them(seconds, told):
 def test_tuning_on_a_gpu_is_estimated_by_arithmetic_and_called_so():
     paper = load_profile("paper")
     found = {(one.student, one.arm): one.seconds for one in tuning_estimate.tunings(paper)}
-    scans = paper.octa.scans * 4 / 6
-    first = paper.tuning.first_epochs * 1100
-    second = paper.tuning.second_epochs * 30 * (1000 / paper.tuning.pairs + 100)
-    weights = checkpoints.memory("qwen2.5-vl-7b", "bfloat16") / 2
-    expected = 4 * weights * scans * (first + second) / 150e12
-    assert found["qwen2.5-vl-7b", "GFT"] == pytest.approx(expected)
+    assert (paper.tuning.first_epochs, paper.tuning.second_epochs, paper.tuning.pairs) == (4, 1, 10)
+    rate = 4 * checkpoints.memory("qwen2.5-vl-7b", "bfloat16") / 2 * paper.octa.scans * 4 / 6 / 150e12
+    assert found["qwen2.5-vl-7b", "GFT"] == pytest.approx(rate * (4 * 1100 + 3 * 1000 + 30 * 100))
+    assert found["qwen2.5-vl-7b", "FT"] == pytest.approx(rate * (4 * 1100 + 3 * 1100))
+    assert found["qwen2.5-vl-7b", "VG alone"] == pytest.approx(found["qwen2.5-vl-7b", "240k"] * 11 / 14)
     assert found["qwen2.5-vl-7b", "240k"] == pytest.approx(12 * found["qwen2.5-vl-7b", "20k"])
     assert found["${BIRD_START}", "240k"] == 0  # its weights are not there
     told = "\n".join(planning.lines(paper))

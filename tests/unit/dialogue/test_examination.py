@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gftlib import agent_study
 from gftlib.boxes import QUADRANTS, format_boxes
+from gftlib.dialogue import agent_figures
 from gftlib.dialogue.examination import (
     CELLS,
     MARKED,
@@ -200,6 +202,31 @@ def test_seeds_are_averaged_and_arms_in_order() -> None:
     assert shown.loc[("GFT", "tiny"), "balanced accuracy"] == "0.833 ± 0.236"
     assert shown.loc[("BS", "tiny"), "balanced accuracy"] == "1.000"
     assert shown.loc[("GFT", "tiny"), "recall healthy"] == "0.500"
+
+
+def test_stage_1_alone_is_a_row_before_its_arm_and_no_arm_in_the_findings() -> None:
+    right, wrong = [(0, "healthy"), (1, "NPDR"), (2, "PDR")], [(0, "PDR"), (1, "NPDR"), (2, "PDR")]
+    arms = {"GFT": right, "GFT, stage 1 alone": wrong, "FT": right, "GFT-shuffled": wrong, "BS": wrong}
+    scores = headline(pd.concat([staged(told, arm) for arm, told in arms.items()]))
+    assert [arm for arm, _ in table(scores).index] == [
+        "BS",
+        "FT",
+        "GFT, stage 1 alone",
+        "GFT",
+        "GFT-shuffled",
+    ]
+    order, gain, change = agent_study.staging_findings(scores)
+    assert "stage 1" not in order
+    assert "GFT is level with FT and above the shuffled control" in gain
+    assert change.endswith("tiny's GFT from 0.667 to 1.000.")
+    agent_figures.staging_figure(scores, {}, "this run")
+
+
+def test_what_was_not_asked_is_said_in_whole_sentences() -> None:
+    assert table({}).empty
+    _, gain, change = agent_study.staging_findings(headline(staged([(0, "healthy")], "BS")))
+    assert gain == "Without GFT, FT and the shuffled control there is nothing to compare."
+    assert change == "What stage 1 alone gives was not asked in the run that is shown."
 
 
 def test_answers_come_back_from_their_file(tmp_path: Path) -> None:

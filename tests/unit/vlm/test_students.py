@@ -1,6 +1,7 @@
 """Small students of both architectures: files, exactness of the shared pass, tuning, decoding."""
 
 import json
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -184,6 +185,15 @@ def test_first_stage_leaves_the_language_model_as_it_is(student, examples, tmp_p
     assert moved
     assert all("lora_" in name for name in moved)
     assert not any("language_model" in name and "cross_attn" not in name for name in moved)
+
+
+def test_a_student_tuned_in_mixed_precision_makes_room_for_the_next(student, examples, tmp_path):
+    tuned = add_adapter(fresh(student), Adapter(4, 4, 0.0))
+    tune(tuned, examples, Stage(epochs=1, precision="bf16"), tmp_path)
+    left = weakref.ref(tuned.model)
+    del tuned
+    load_student("tiny-qwen2.5-vl")
+    assert left() is None
 
 
 def test_stock_peft_loads_the_adapter(student, examples, tmp_path):
