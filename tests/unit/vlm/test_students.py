@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from accelerate.state import AcceleratorState
 from PIL import Image
 
 from gftlib.errors import InputError, MissingError
@@ -187,6 +188,15 @@ def test_first_stage_leaves_the_language_model_as_it_is(student, examples, tmp_p
     assert not any("language_model" in name and "cross_attn" not in name for name in moved)
 
 
+@pytest.fixture
+def another_precision():
+    """Let a test tune in another precision: accelerate holds one for a whole process."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.usefixtures("another_precision")
 def test_a_student_tuned_in_mixed_precision_makes_room_for_the_next(student, examples, tmp_path):
     tuned = add_adapter(fresh(student), Adapter(4, 4, 0.0))
     tune(tuned, examples, Stage(epochs=1, precision="bf16"), tmp_path)
