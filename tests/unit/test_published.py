@@ -17,7 +17,9 @@ class StaleResult(UserWarning):
 
 
 def flat(numbers, name=""):
-    """Return nested dictionaries as one, whose keys are paths: approx compares a single level only."""
+    """Return nested dictionaries and lists as one, keys being paths: approx compares a single level only."""
+    if isinstance(numbers, list):
+        numbers = dict(enumerate(numbers))
     if not isinstance(numbers, dict):
         return {name: numbers}
     return {
