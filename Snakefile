@@ -41,7 +41,7 @@ PROSE = sorted(
     if path.is_file() and "__pycache__" not in path.parts
 )
 # With `--config grid=1`, chapter 7's cells are jobs of their own, a method each; the notebook goes on from them.
-GRID, FOLLOWS = [], {}
+USE_CASES, GRID, FOLLOWS = ("monet", "medclip"), [], {}
 if int(config.get("grid", 0)):
     from gftlib.scale.baselines import METHODS
 
@@ -49,7 +49,7 @@ if int(config.get("grid", 0)):
     FOLLOWS = {name: [own.follows] for name, own in METHODS.items() if own.follows}
     GRID = [
         f"{RUNS}/07_scale/jobs/{use_case}-{method}.done"
-        for use_case in ("monet", "medclip")
+        for use_case in USE_CASES
         for method in SETTINGS.scale.methods
     ]
 # Published runs that a notebook quotes besides its own.
@@ -88,7 +88,7 @@ def relative(files):
 
 wildcard_constraints:
     name="|".join(NOTEBOOKS),
-    use_case="monet|medclip",
+    use_case="|".join(USE_CASES),
 
 
 localrules:
