@@ -17,7 +17,7 @@ from gftlib.dialogue.display import dialogue_html
 from gftlib.dialogue.examination import STAGE_QUESTION
 from gftlib.dialogue.lessons import ARMS, FIRST_ALONE, examples
 from gftlib.profiles import Profile
-from gftlib.results import Published, beside, standing
+from gftlib.results import beside, standing
 from gftlib.sections import TuningSettings
 from gftlib.vlm.backbones import load_student
 from gftlib.vlm.paper_tables import table_1
@@ -98,18 +98,14 @@ def larger(
     scores: Mapping[str, Any], profile: Profile, notebook: str = "05_lora_tuning", key: str = "staging"
 ) -> Any:
     """Return the published full-size run's scores beside a small run, if there is one; else this run's."""
-    full = _full(profile, notebook)
+    full = beside(notebook, profile.name)
     return scores if full is None else full.results[key]
 
 
 def about(profile: Profile, notebook: str = "05_lora_tuning") -> str:
     """Say which run the larger scores are of."""
-    full = _full(profile, notebook)
+    full = beside(notebook, profile.name)
     return "this run" if full is None else full.about
-
-
-def _full(profile: Profile, notebook: str) -> Published | None:
-    return beside(notebook, profile.name)
 
 
 def other_methods(profile: Profile) -> dict[str, float]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gftlib import results
 from gftlib.datasets.images import read_scan
 from gftlib.dialogue.corpus import Corpus
 from gftlib.dialogue.display import dialogue_html
@@ -37,7 +38,6 @@ from gftlib.octa.training import fold_folder
 from gftlib.paths import read_json, root, sha256, write_json
 from gftlib.phantoms.lesion_masks import crop_lesion
 from gftlib.profiles import Profile
-from gftlib.results import published
 
 FOLD, SEED = 1, 0
 """The network that explains. The split that validated it gives no healthy reference either."""
@@ -253,12 +253,16 @@ def dialogues(lesson: Lesson, corpus: Corpus, stages: Sequence[int] = (1, 2)) ->
     return "".join(parts)
 
 
-def beside(key: str, this: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the committed full-size run's entry of ``results.json``, if there is one, and this run's."""
-    full = published("04_dialogue")
-    if full is None:
-        return {"this run": this}
-    return {"; ".join(["published run", *full.record.stale()]): full.results[key], "this run": this}
+def beside(key: str, this: Mapping[str, Any], profile: str) -> dict[str, Mapping[str, Any]]:
+    """Return an entry of ``results.json`` of this run, behind the full-size run's where a page shows one.
+
+    Args:
+        key: The entry.
+        this: This run's.
+        profile: Of this run.
+    """
+    full = results.beside("04_dialogue", profile)
+    return ({} if full is None else {full.about: full.results[key]}) | {"this run": this}
 
 
 def _reference(graphs: Sequence[Path], folder: Path, workers: int) -> HealthyReference:
