@@ -76,6 +76,11 @@ def panels(
     return figure, axes
 
 
+def this_run(phantoms: bool) -> str:
+    """Return the words above a figure of a page's own run."""
+    return "phantoms, this run" if phantoms else "own scans, this run"
+
+
 def show_image(axes: Axes, image: ArrayLike, label: str = "", **options: object) -> Axes:
     """Show an image without ticks, its label above it, values in [0, 255] or [0, 1] as they are."""
     image = np.asarray(image)

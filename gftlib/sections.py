@@ -198,7 +198,7 @@ class GroundingSettings(Strict):
 class AttributionSettings(Strict):
     """Chapter 3: integrated gradients (GFT, section 2.3) and how they are held against the lesions."""
 
-    walk: Literal["joint", "node", "edge"] = Field(description="what moves from the baseline to the graph")
+    walk: Literal["joint", "node"] = Field(description="what moves from the baseline to the graph")
     rule: Literal["gausslegendre", "midpoint", "trapezoid"] = Field(description="quadrature over the path")
     output: Literal["logit", "log_odds"] = Field(description="what is attributed")
     steps: int = Field(ge=2, description="steps of the first pass")

@@ -18,7 +18,7 @@ def lift_figure(lesions: dict[str, Any], about: str) -> Figure:
     """Show pointing game and AUROC by kind of lesion, every importance in one row.
 
     Args:
-        lesions: What :func:`gftlib.octa.attribution_study.headline` gives.
+        lesions: One group of what :func:`gftlib.octa.attribution_study.headline` gives; empty without any.
         about: Which run this is; says that phantoms are shown.
 
     Returns:

@@ -2,7 +2,8 @@
 
 Several importances of the same nodes are held against the exact lesions of phantoms: integrated gradients of
 the trained network, the same of a network that was never trained, ``|z|`` of the features, which knows
-training scans but no stage, and chance. The claim of an explanation is the lift over the last three.
+training scans but no stage, and chance. The claim of an explanation is the lift over the last three. Scans
+that are taken for healthy are explained as healthy, so those that are not are summed up on their own too.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from gftlib.octa.ig_baselines import Baseline
 from gftlib.octa.lesion_scores import ANY, WHOLE, LesionScore, scan_truth, score_scan, summarise, z_importance
 from gftlib.octa.ranking import node_importance
 from gftlib.octa.scans import Scan
-from gftlib.octa.staging import StagingGNN
+from gftlib.octa.staging import STAGES, StagingGNN
 from gftlib.octa.staging_cohorts import stage_table
 from gftlib.octa.training import FoldResult, fold_folder, read_fold
 from gftlib.paths import root
@@ -44,6 +45,9 @@ TRAINED, SUPPORTING, UNTRAINED, UNUSUAL = (
     "|z| of the features",
 )
 IMPORTANCES = (TRAINED, SUPPORTING, UNTRAINED, UNUSUAL)
+EVERY, DISEASED, QUADRANT = "every scan", "scans taken for diseased", "quadrants of every scan"
+"""Groups of scores; the public code explains no scan that is healthy."""
+ABOUT = ["scan", "explained", "importance"]
 
 
 @dataclass(frozen=True)
@@ -168,24 +172,33 @@ def fitted_baseline(
 def score(explained: Explained) -> pd.DataFrame:
     """Return one row a scan, importance, kind of lesion and scope; see `gftlib.octa.lesion_scores`.
 
-    Real scans have no exact lesions: the table is empty.
+    ``explained`` is the stage whose logit is attributed, the one that the trained network predicts. Real
+    scans have no exact lesions: the table is empty.
     """
     rows = []
     for at, scan in enumerate(explained.scans if explained.scans[0].spec else ()):
         truth = scan_truth(explained.graphs[at], scan.phantom().lesions)
         for name, importance in explained.importances(at).items():
-            about = {"scan": scan.name, "importance": name}
+            about = {"scan": scan.name, "explained": STAGES[explained.trained[at].target], "importance": name}
             rows += [about | asdict(one) for one in score_scan(importance, truth)]
-    return pd.DataFrame(rows, columns=["scan", "importance", *LesionScore.__dataclass_fields__])
+    return pd.DataFrame(rows, columns=[*ABOUT, *LesionScore.__dataclass_fields__])
 
 
 def headline(path: Path) -> dict[str, Any]:
-    """Return the means over scans by importance and kind of lesion, whole scans, from ``predictions.csv``."""
+    """Return the means over scans by group, importance and kind of lesion, from ``predictions.csv``.
+
+    The groups are whole scans, every one or those that the network takes for diseased, and quadrants.
+    """
     table = pd.read_csv(path)
-    table = table[table["scope"] == WHOLE]
+    whole = table["scope"] == WHOLE
+    groups = {EVERY: whole, DISEASED: whole & (table["explained"] != STAGES[0]), QUADRANT: ~whole}
+    return {name: _means(table[rows].assign(scope=name)) for name, rows in groups.items() if rows.any()}
+
+
+def _means(table: pd.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, rows in table.groupby("importance", sort=False):
-        scores = [LesionScore(**one) for one in rows.drop(columns=["scan", "importance"]).to_dict("records")]
+        scores = [LesionScore(**one) for one in rows.drop(columns=ABOUT).to_dict("records")]
         found[str(name)] = {
             one.kind: {"pointing": one.pointing, "chance": one.chance, "auroc": one.auroc, "scans": one.scans}
             for one in summarise(scores)
@@ -194,7 +207,7 @@ def headline(path: Path) -> dict[str, Any]:
 
 
 def lesion_table(lesions: dict[str, Any]) -> pd.DataFrame:
-    """Put the importances side by side: pointing game and AUROC by kind of lesion.
+    """Put the importances side by side: pointing game and AUROC by group and kind of lesion.
 
     Args:
         lesions: What `headline` gives; empty for real scans.
@@ -202,31 +215,39 @@ def lesion_table(lesions: dict[str, Any]) -> pd.DataFrame:
     if not lesions:
         return pd.DataFrame({"": ["real scans have no exact lesions to score against"]})
     rows = {}
-    for kind, numbers in lesions[TRAINED].items():
-        row: dict[tuple[str, str], Any] = {("", "scans"): numbers["scans"]}
-        row["pointing game", "chance"] = numbers["chance"]
-        for name in IMPORTANCES:
-            row["pointing game", name] = lesions[name][kind]["pointing"]
-        for name in IMPORTANCES:
-            row["AUROC", name] = lesions[name][kind]["auroc"]
-        rows[kind] = row
-    order = [ANY, *(kind for kind in rows if kind != ANY)]
-    table = pd.DataFrame.from_dict(rows, orient="index").loc[order]
+    for group, found in lesions.items():
+        for kind in [ANY, *(kind for kind in found[TRAINED] if kind != ANY)]:
+            numbers = found[TRAINED][kind]
+            row: dict[tuple[str, str], Any] = {("", "number"): numbers["scans"]}
+            row["pointing game", "chance"] = numbers["chance"]
+            for title, score in (("pointing game", "pointing"), ("AUROC", "auroc")):
+                row |= {(title, name): found[name][kind][score] for name in IMPORTANCES}
+            rows[group, kind] = row
+    table = pd.DataFrame.from_dict(rows, orient="index")
     table.columns = pd.MultiIndex.from_tuples(table.columns)
     return table.round(2)
 
 
-def completeness_table(explained: Explained) -> pd.DataFrame:
-    """Return quartiles over scans of steps, completeness error and overlap of the last two rankings."""
-    rows = {
-        "steps": [one.steps for one in explained.trained],
-        "gradients taken": [one.evaluations for one in explained.trained],
-        "completeness error": [one.completeness_error for one in explained.trained],
-        "top nodes and edges kept when steps are doubled": [one.overlap for one in explained.trained],
-    }
-    table = pd.DataFrame({name: pd.Series(values, dtype=float) for name, values in rows.items()})
+def completeness(explained: Explained) -> pd.DataFrame:
+    """Return steps, completeness error and overlap of the last two rankings, one row a scan."""
+    rows = [
+        {
+            "scan": scan.name,
+            "steps": one.steps,
+            "gradients taken": one.evaluations,
+            "completeness error": one.completeness_error,
+            "top nodes and edges kept when steps are doubled": one.overlap,
+        }
+        for scan, one in zip(explained.scans, explained.trained, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def completeness_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the quartiles over scans of what `completeness` gives."""
     names = ["least", "25 %", "median", "75 %", "most"]
-    return table.quantile([0.0, 0.25, 0.5, 0.75, 1.0]).T.set_axis(names, axis=1)
+    numbers = table.drop(columns="scan").astype(float)
+    return numbers.quantile([0.0, 0.25, 0.5, 0.75, 1.0]).T.set_axis(names, axis=1)
 
 
 def ceiling_table(explained: Explained, top: int) -> pd.DataFrame:
@@ -274,12 +295,12 @@ def example(explained: Explained) -> int:
     return next((at for at, one in enumerate(explained.trained) if one.target > 0), 0)
 
 
-def published_lesions(profile: str) -> dict[str, Any]:
-    """Return what `headline` gave for the full-size run beside a page's own; empty without one."""
+def larger(this: dict[str, Any], profile: str) -> tuple[dict[str, Any], str]:
+    """Return the results of the full-size run that a page shows instead of its own, and which run it is.
+
+    Args:
+        this: Results of the page's own run, as they go into ``results.json``; may be filled later.
+        profile: Of the page's own run.
+    """
     full = beside("03_attribution", profile)
-    return full.results["lesions"] if full else {}
-
-
-def which(full: dict[str, Any]) -> str:
-    """Return the words for a figure of the published run, or, where there is none, of this one."""
-    return "published run, phantoms" if full else "this run"
+    return (full.results, full.about) if full else (this, "this run")

@@ -2,7 +2,7 @@
 
 Sources: Petsiuk et al., "RISE" (deletion and insertion); Adebayo et al., "Sanity checks for saliency maps"
 (cascading randomisation: an attribution that survives the loss of the weights does not explain them). A
-deleted node takes its baseline features and its messages are cut, in both directions.
+deleted node takes the features of a baseline and its messages are cut, in both directions.
 """
 
 from __future__ import annotations

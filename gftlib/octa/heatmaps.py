@@ -97,7 +97,7 @@ def heatmap_figure(
     Args:
         image: (h, w) scan, uint8 or floats in [0, 1].
         graph: Its graph.
-        attribution: Of the joint path, so that both panels have something to show.
+        attribution: Of the joint path, or of nodes alone, which leaves the panel of edges empty.
         k: Rows of the table; these nodes carry their rank in the middle panel.
         edges: Edges drawn, the most important ones.
         title: Above the figure; says at least whether the scan is a phantom.
@@ -179,7 +179,13 @@ def show_edges(
     importance: Mapping[Relation, np.ndarray],
     count: int = 200,
 ) -> None:
-    """Draw the most important edges between the positions of their nodes, each undirected edge once."""
+    """Draw the most important edges between the positions of their nodes, each undirected edge once.
+
+    A walk of nodes alone has attributed none: the panel says so.
+    """
+    if not importance:
+        show_scan(axes, image, graph, "edges: not on this walk", dim=0.6)
+        return
     show_scan(axes, image, graph, "edges", dim=0.6)
     places = node_positions(graph)
     ends, values = [], []

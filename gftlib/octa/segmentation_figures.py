@@ -12,9 +12,21 @@ from gftlib import plots
 from gftlib.octa.segmentation import segment_classical
 from gftlib.octa.segmentation_network import segment_learned
 from gftlib.octa.segmentation_scores import overlap
+from gftlib.phantoms.octa import generate
+from gftlib.phantoms.octa_cohort import cohort
 
 AGREEMENT = {"found": "#FFFFFF", "missed": plots.COLOURS["vessel"], "added": plots.COLOURS["ica"]}
 """Colours of vessel pixels in both masks, in the true one only, in the found one only."""
+
+
+SEED = 9103
+"""Of the phantom that is shown: of no cohort, and none that the network learnt from."""
+
+
+def phantom_figure() -> Figure:
+    """Show both segmentations on a phantom, whatever scans a run has: only a phantom's vessels are known."""
+    scan = generate(cohort(1, SEED)[0])
+    return compare_figure(scan.image, scan.label)
 
 
 def compare_figure(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from skimage.transform import resize
 
 from gftlib.datasets import octa500
 from gftlib.datasets.images import read_scan
@@ -73,7 +74,8 @@ def stage_table(scans: Sequence[Scan]) -> pd.DataFrame:
 
     Raises:
         MissingError: If there is no such file.
-        InputError: If it lacks a column or a scan, or names an unknown stage or a split that is no number.
+        InputError: If it lacks a column or a scan, names a scan twice or without its subject, or names an
+            unknown stage or a split that is no number.
     """
     if all(scan.spec for scan in scans):
         return scan_table(scan.spec for scan in scans)
@@ -84,10 +86,18 @@ def stage_table(scans: Sequence[Scan]) -> pd.DataFrame:
     if missing := [name for name in ("scan", "subject", "stage") if name not in table]:
         raise InputError(f"{path} has no column {missing[0]!r}; it needs scan, subject and stage")
     table["line"] = np.arange(len(table)) + 2
-    table = table.drop_duplicates("scan").set_index("scan").reindex([scan.name for scan in scans])
+    for name in ("scan", "subject"):
+        table[name] = table[name].str.strip()
+    if (twice := table[table["scan"].notna() & table.duplicated("scan")]).size:
+        line, scan = twice.iloc[0][["line", "scan"]]
+        raise InputError(f"{path}, line {line}: scan {scan!r} is named a second time")
+    table = table[table["scan"].notna()].set_index("scan").reindex([scan.name for scan in scans])
     stages = table["stage"].str.strip().str.lower().map({name.lower(): k for k, name in enumerate(STAGES)})
     if (unknown := table.index[stages.isna()]).size:
         raise InputError(f"{path}: scan {unknown[0]!r} has no stage of {', '.join(STAGES)}")
+    if (nobody := table.index[table["subject"].fillna("") == ""]).size:
+        line = int(table["line"][nobody[0]])
+        raise InputError(f"{path}, line {line}: scan {nobody[0]!r} has no subject: splits must share none")
     table["stage"] = stages.astype(int)
     table["split"] = _splits(table, path)
     return table.reset_index()[["scan", "subject", "stage", "split"]]
@@ -183,7 +193,10 @@ def _read(rows: pd.DataFrame, scans: Sequence[Scan], batch: BatchResult, workers
     ]
     # A fresh process needs seconds to start: a few graphs are read sooner without.
     read = run_jobs(_tensors_and_biomarkers, None, jobs, workers if len(jobs) > 100 else 1)
-    images = np.stack([np.round(255 * read_scan(scan.image)).astype(np.uint8) for scan in scans])
+    images = [read_scan(scan.image) for scan in scans]
+    # Graphs take scans of any size; only the residual network, which shrinks them, wants one.
+    images = [one if one.shape == images[0].shape else resize(one, images[0].shape) for one in images]
+    images = np.stack([np.round(255 * one).astype(np.uint8) for one in images])
     return Cohort(rows, [graph for graph, _ in read], pd.DataFrame([found for _, found in read]), images)
 
 

@@ -17,6 +17,7 @@ from gftlib.octa.attribution_study import (
     UNUSUAL,
     Explained,
     ceiling_table,
+    completeness,
     completeness_table,
     faithfulness,
     headline,
@@ -75,7 +76,8 @@ def test_scores_and_their_summary(explained, tmp_path):
     table = score(explained)
     assert set(table["importance"]) == set(IMPORTANCES)
     table.to_csv(tmp_path / "predictions.csv", index=False)
-    lesions = headline(tmp_path / "predictions.csv")
+    groups = headline(tmp_path / "predictions.csv")
+    lesions = groups[attribution_study.EVERY]
     # One area in a mesh of equal ones: its size alone makes it stand out.
     assert lesions[UNUSUAL]["capillary non-perfusion"]["pointing"] == 1.0
     assert lesions[UNUSUAL][ANY]["auroc"] == 1.0
@@ -83,9 +85,12 @@ def test_scores_and_their_summary(explained, tmp_path):
         "pointing": 0,
         "auroc": 0,
     }
-    shown = lesion_table(lesions)
-    assert shown.index.tolist() == [ANY, "capillary non-perfusion"]
-    assert shown.loc[ANY, ("pointing game", UNUSUAL)] == 1.0
+    kinds = [ANY, "capillary non-perfusion"]
+    shown = lesion_table(groups)
+    assert shown.index.tolist() == [(group, kind) for group in groups for kind in kinds]
+    assert shown.loc[(attribution_study.EVERY, ANY), ("pointing game", UNUSUAL)] == 1.0
+    # The lesion lies in one quadrant.
+    assert groups[attribution_study.QUADRANT][UNUSUAL][ANY]["scans"] == 1
     attribution_figures.lift_figure(lesions, "phantoms").savefig(tmp_path / "lift.png")
 
 
@@ -100,8 +105,24 @@ def test_real_scans_are_explained_but_not_scored(explained, tmp_path):
     attribution_figures.lift_figure({}, "real scans").savefig(tmp_path / "lift.png")
 
 
+def test_scans_taken_for_healthy_are_left_out_of_the_diseased(explained, tmp_path):
+    (one,) = explained.trained
+    path = tmp_path / "predictions.csv"
+    for target, groups in ((0, {"every scan"}), (2, {"every scan", "scans taken for diseased"})):
+        told = dataclasses.replace(explained, trained=[dataclasses.replace(one, target=target)])
+        score(told).to_csv(path, index=False)
+        assert {name for name in headline(path) if "quadrant" not in name} == groups
+
+
+def test_the_page_shows_the_run_of_its_size(monkeypatch):
+    full = SimpleNamespace(results={"lesions": 1}, about="published run")
+    monkeypatch.setattr(attribution_study, "beside", lambda _, profile: full if profile == "smoke" else None)
+    assert attribution_study.larger({"lesions": 2}, "smoke") == ({"lesions": 1}, "published run")
+    assert attribution_study.larger({"lesions": 2}, "phantom") == ({"lesions": 2}, "this run")
+
+
 def test_what_is_said_about_the_integral(explained):
-    table = completeness_table(explained)
+    table = completeness_table(completeness(explained))
     assert table.loc["steps", "median"] == explained.trained[0].steps
     assert table.loc["completeness error", "most"] == pytest.approx(explained.trained[0].completeness_error)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -35,6 +37,16 @@ def test_figure_shows_every_segment_the_first_edges_and_the_table(graph, attribu
         words = {text.get_text() for text in table.texts}
         assert {"vessel 2", "ica 1", "avgCrossSection", "-3", "+2"} <= words
         figure.canvas.draw()
+    finally:
+        plt.close(figure)
+
+
+def test_a_walk_of_nodes_alone_leaves_the_panel_of_edges_empty(graph, attribution):
+    alone = dataclasses.replace(attribution, edges={})
+    figure = heatmap_figure(np.zeros((60, 60)), graph, alone, k=1)
+    try:
+        assert figure.axes[2].get_title() == "edges: not on this walk"
+        assert not figure.axes[2].collections
     finally:
         plt.close(figure)
 

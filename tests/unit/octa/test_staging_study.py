@@ -12,6 +12,7 @@ from gftlib.octa.folds import scan_table
 from gftlib.octa.graph import build_graph
 from gftlib.octa.graph_io import write_graph
 from gftlib.octa.predictions import prediction_rows, write_predictions
+from gftlib.octa.resnet import ResNetConfig
 from gftlib.octa.scans import Scan
 from gftlib.octa.staging import preset
 from gftlib.octa.staging_cohorts import Cohort
@@ -75,12 +76,50 @@ def test_a_split_that_is_no_number_is_named_with_its_line(scans, split):
         staging_cohorts.stage_table(scans)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("subject", "", r"line 4: scan 's02' has no subject"),
+        ("subject", "  ", r"line 4: scan 's02' has no subject"),
+        ("scan", "s01", r"line 4: scan 's01' is named a second time"),
+        ("scan", " s01 ", r"line 4: scan 's01' is named a second time"),
+    ],
+)
+def test_a_scan_without_its_subject_or_named_twice_is_told(scans, column, value, told):
+    rows = {"scan": [scan.name for scan in scans], "subject": ["p"] * 24, "stage": ["healthy"] * 24}
+    rows[column][2] = value
+    pd.DataFrame(rows | {"split": 1}).to_csv(scans[0].image.parent / "scans.csv", index=False)
+    with pytest.raises(InputError, match=told):
+        staging_cohorts.stage_table(scans)
+
+
+def test_spaces_make_no_second_subject(scans):
+    write_table(scans, subject=["p", "p "] * 12, stage=["healthy"] * 24, split=[1] * 24)
+    assert staging_cohorts.stage_table(scans)["subject"].unique().tolist() == ["p"]
+
+
+def test_scans_of_several_sizes_are_read_as_the_first(tmp_path):
+    scans, files = [], {}
+    for name, size in (("a", 96), ("b", 128)):
+        mask = np.zeros((size, size), bool)
+        mask[::16] = mask[:, ::16] = True
+        Image.fromarray((mask * 200).astype(np.uint8)).save(tmp_path / f"{name}.png")
+        write_graph(tmp_path / f"{name}.json.gz", build_graph(mask))
+        scans.append(Scan(name, tmp_path / f"{name}.png"))
+        files[name] = tmp_path / f"{name}.json.gz"
+    write_table(scans, subject=["p", "q"], stage=["healthy", "PDR"], split=[0, 1])
+    found = staging_cohorts.staged_cohort(scans, BatchResult(files))
+    assert found.images.shape == (2, 96, 96) and found.images[1].max() > 50
+
+
 def test_a_shorter_run_ends_at_the_same_learning_rate():
     recipe = preset("split2").recipe
-    short = staging_study.shortened(preset("split2"), 10).recipe
+    short = staging_study.shortened(recipe, 10)
     assert short.epochs == 10
     assert short.decay**10 == pytest.approx(recipe.decay**40)
-    assert staging_study.shortened(preset("split2"), 100).recipe.decay == recipe.decay
+    assert staging_study.shortened(recipe, 100).decay == recipe.decay
+    image = ResNetConfig().recipe
+    assert staging_study.shortened(image, 6, 30).decay ** 6 == pytest.approx(image.decay**30)
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +185,16 @@ def test_tables_follow_from_predictions():
     assert found.loc["biomarkers, support vectors", ("PDR", "f1")] == 1
     shares = staging_study.confusions(table)["graph network"]
     assert shares.tolist() == [[0.5, 0.5, 0], [0, 0.5, 0.5], [0.5, 0, 0.5]]
+
+
+def test_octa500_is_judged_by_two_stages():
+    rows = pd.DataFrame({"scan": list("abc"), "subject": list("abc"), "stage": [0, 1, 1]})
+    table = prediction_rows(rows, np.eye(3), "gnn", 0, 1, staging_cohorts.REAL)
+    found = staging_study.class_table(table, staging_cohorts.REAL)
+    assert found.columns.get_level_values(0).unique().tolist() == ["balanced accuracy", "healthy", "DR"]
+    # NPDR and PDR both say that a scan is diseased.
+    assert found.loc["graph network", ("DR", "f1")] == 1
+    assert staging_study.class_table(table, "test").empty
 
 
 def test_unknown_graphs_are_refused(scans):
