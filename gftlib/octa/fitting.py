@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,17 @@ class Recipe:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.lr <= 0 or not 0 < self.decay <= 1 or not 0 <= self.label_smoothing < 1:
             raise InputError("lr must be above 0, decay in (0, 1], label_smoothing in [0, 1)")
+
+    def shortened(self, epochs: int, usual: int = 40) -> Recipe:
+        """Return the recipe with so many epochs at most; the learning rate still ends where it would.
+
+        A shorter run takes larger strides along the same curve.
+
+        Args:
+            epochs: The most epochs.
+            usual: Epochs that a whole run takes; early stopping usually leaves the graph network 40 of 100.
+        """
+        return replace(self, epochs=epochs, decay=self.decay ** max(usual / epochs, 1.0))
 
 
 @dataclass

@@ -18,7 +18,6 @@ from pandas.io.formats.style import Styler
 
 from gftlib.octa.baselines import cross_validate_baseline
 from gftlib.octa.batches import Normalizer
-from gftlib.octa.fitting import Recipe
 from gftlib.octa.predictions import GRADES, read_predictions, summarise
 from gftlib.octa.resnet import ResNetConfig, cross_validate_resnet
 from gftlib.octa.staging import StagingConfig, preset
@@ -116,7 +115,7 @@ def run_methods(
         )
     if settings.resnet_epochs:
         config = ResNetConfig(size=settings.resnet_size)
-        recipe = shortened(config.recipe, settings.resnet_epochs, usual=config.recipe.epochs)
+        recipe = config.recipe.shortened(settings.resnet_epochs, usual=config.recipe.epochs)
         tables.append(
             cross_validate_resnet(
                 cohort.images,
@@ -135,22 +134,8 @@ def run_methods(
     return pd.concat(tables, ignore_index=True)
 
 
-def shortened(recipe: Recipe, epochs: int, usual: int = 40) -> Recipe:
-    """Return the recipe with so many epochs at most; the learning rate still ends where it would.
-
-    A recipe multiplies the rate by ``decay`` after each epoch; a shorter run takes larger strides along the
-    same curve.
-
-    Args:
-        recipe: Of the graph network or of the residual network.
-        epochs: The most epochs.
-        usual: Epochs that the whole recipe takes; early stopping usually leaves the graph network 40 of 100.
-    """
-    return dataclasses.replace(recipe, epochs=epochs, decay=recipe.decay ** max(usual / epochs, 1.0))
-
-
 def _short(config: StagingConfig, epochs: int) -> StagingConfig:
-    return dataclasses.replace(config, recipe=shortened(config.recipe, epochs))
+    return dataclasses.replace(config, recipe=config.recipe.shortened(epochs))
 
 
 def headline(path: Path) -> dict[str, Any]:

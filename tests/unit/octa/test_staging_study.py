@@ -114,12 +114,12 @@ def test_scans_of_several_sizes_are_read_as_the_first(tmp_path):
 
 def test_a_shorter_run_ends_at_the_same_learning_rate():
     recipe = preset("split2").recipe
-    short = staging_study.shortened(recipe, 10)
+    short = recipe.shortened(10)
     assert short.epochs == 10
     assert short.decay**10 == pytest.approx(recipe.decay**40)
-    assert staging_study.shortened(recipe, 100).decay == recipe.decay
+    assert recipe.shortened(100).decay == recipe.decay
     image = ResNetConfig().recipe
-    assert staging_study.shortened(image, 6, 30).decay ** 6 == pytest.approx(image.decay**30)
+    assert image.shortened(6, 30).decay ** 6 == pytest.approx(image.decay**30)
 
 
 @pytest.fixture(scope="module")
