@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from unittest import mock
 
@@ -33,6 +33,10 @@ from gftlib.octa.ranking import node_importance, select_top
 from gftlib.octa.staging import StagingGNN, preset
 
 SIDE = 1216
+
+PEER_STEPS, FEWER = 50, (8, 16, 32, 50)
+SAME_TOP = 19
+"""So many of the first twenty nodes are "the same twenty": two that are level may change places."""
 
 
 def voronoi_graph(rng: np.random.Generator, seeds: int, y: int) -> GraphTensors:
@@ -83,7 +87,7 @@ class DictTwin(PygStaging):
         return super().forward(_View(x, edge_index))
 
 
-def peer_explainer(twin: DictTwin, edges: bool, steps: int = 50) -> Explainer:
+def peer_explainer(twin: DictTwin, edges: bool, steps: int = PEER_STEPS) -> Explainer:
     """Return PyG's explainer of node features, and of edges if asked."""
     return Explainer(
         twin,
@@ -99,7 +103,10 @@ def _top(attribution: Attribution) -> set[tuple[str, int]]:
     return {(entry.kind, entry.index) for entry in select_top(node_importance(attribution))}
 
 
-def _compare(name: str, steps: int, edges: bool, target: float) -> dict[str, object]:
+def _compare(
+    name: str, edges: bool, target: float, tried: tuple[int, ...] = (PEER_STEPS,)
+) -> dict[str, object]:
+    """Time one network; of the numbers of steps ``tried`` the first that ranks as the peer does, else the last."""
     rng = np.random.default_rng(0)
     graphs = [voronoi_graph(rng, seeds, y) for y, seeds in enumerate((520, 620, 720)) for _ in range(2)]
     graphs = [Normalizer.fit(graphs)(graph) for graph in graphs]
@@ -109,10 +116,10 @@ def _compare(name: str, steps: int, edges: bool, target: float) -> dict[str, obj
     if difference > 1e-3:
         raise RuntimeError(f"the twin differs from the model by {difference}")
     explainer, label = peer_explainer(twin, edges), torch.tensor([goal])
-    config = IGConfig(walk="joint" if edges else "node", rule="gausslegendre", steps=steps, stable=0.0)
+    config = IGConfig(walk="joint" if edges else "node", rule="gausslegendre", stable=0.0)
 
     def ours() -> Attribution:
-        return integrated_gradients(model, graph, config, target=goal)
+        return integrated_gradients(model, graph, replace(config, steps=steps), target=goal)
 
     def peer() -> object:
         return explainer(graph.x, graph.edges, target=label)
@@ -121,23 +128,26 @@ def _compare(name: str, steps: int, edges: bool, target: float) -> dict[str, obj
     with warnings.catch_warnings(), mock.patch.object(captum, "set_hetero_masks", plain):
         # PyG warns that it takes one step at a time; that is what is measured.
         warnings.simplefilter("ignore")
-        theirs, mine = peer(), ours()
+        theirs = peer()
         reference = {kind: theirs[kind].node_mask.abs().sum(1).numpy() for kind in NODE_TYPES}
         same = {(entry.kind, entry.index) for entry in select_top(reference)}
-        shared = len(_top(mine) & same)
+        for steps in tried:
+            shared = len(_top(ours()) & same)
+            if shared >= SAME_TOP:
+                break
         times = interleaved(ours, peer, 3)
     walk = "nodes and edges" if edges else "nodes"
     sizes = f"{len(graph.x['vessel'])} segments, {len(graph.x['ica'])} areas"
-    note = f"peer: Explainer(CaptumExplainer), 50 steps; {shared} of 20 first nodes shared; {sizes}"
+    note = f"peer: Explainer(CaptumExplainer), {PEER_STEPS} steps; {shared} of 20 first nodes shared; {sizes}"
     return {"name": f"IG of {walk}, {name}, {steps} steps", "target": target, "note": note, **times}
 
 
 def rows() -> list[dict[str, object]]:
     """Time matched steps, and the fewest that keep the peer's first twenty nodes."""
     return [
-        _compare("split2", 50, True, 2),
-        _compare("split2", 50, False, 2),
-        _compare("split2", 16, True, 4),
-        _compare("split3", 50, True, 2),
-        _compare("split3", 16, True, 4),
+        _compare("split2", True, 2),
+        _compare("split2", False, 2),
+        _compare("split2", True, 4, FEWER),
+        _compare("split3", True, 2),
+        _compare("split3", True, 4, FEWER),
     ]

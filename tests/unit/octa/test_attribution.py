@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients
@@ -7,7 +10,9 @@ from torch import nn
 
 from gftlib.errors import InputError
 from gftlib.octa.attribution import IGConfig, integrated_gradients
-from gftlib.octa.batches import GraphTensors, collate
+from gftlib.octa.batches import GraphTensors, Normalizer, collate, from_octa_graph
+from gftlib.octa.graph import build_graph
+from gftlib.octa.staging import StagingGNN, preset
 
 RELATIONS = (
     ("vessel", "to", "vessel"),
@@ -176,6 +181,21 @@ def test_agrees_with_captum_at_the_same_steps(walk, rule, method):
     assert len(parts_of(ours)) == len(reference)
     for part, expected in zip(parts_of(ours), reference, strict=True):
         torch.testing.assert_close(part, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["split2", "split3"])
+def test_the_staging_network_is_explained_as_captum_explains_it(name):
+    mask = np.zeros((96, 96), bool)
+    mask[::16] = mask[:, ::16] = True
+    graph = from_octa_graph(build_graph(mask))
+    graph = Normalizer.fit([graph])(graph)
+    torch.manual_seed(5)
+    model = StagingGNN(replace(preset(name), hidden=8)).eval()
+    ours = integrated_gradients(model, graph, fixed(steps=7), target=1)
+    reference = captum_reference(model, graph, 1, 7, "gausslegendre")
+    largest = max(float(part.abs().max()) for part in reference)
+    for part, expected in zip(parts_of(ours), reference, strict=True):
+        torch.testing.assert_close(part / largest, expected / largest, atol=1e-5, rtol=1e-5)
 
 
 def test_chunks_do_not_change_the_result():
