@@ -106,7 +106,7 @@ def _top(attribution: Attribution) -> set[tuple[str, int]]:
 def _compare(
     name: str, edges: bool, target: float, tried: tuple[int, ...] = (PEER_STEPS,)
 ) -> dict[str, object]:
-    """Time one network; of the numbers of steps ``tried`` the first that ranks as the peer does, else the last."""
+    """Time one network with the first of some numbers of steps that ranks as the peer does, else the last."""
     rng = np.random.default_rng(0)
     graphs = [voronoi_graph(rng, seeds, y) for y, seeds in enumerate((520, 620, 720)) for _ in range(2)]
     graphs = [Normalizer.fit(graphs)(graph) for graph in graphs]
@@ -118,7 +118,7 @@ def _compare(
     explainer, label = peer_explainer(twin, edges), torch.tensor([goal])
     config = IGConfig(walk="joint" if edges else "node", rule="gausslegendre", stable=0.0)
 
-    def ours() -> Attribution:
+    def ours(steps: int) -> Attribution:
         return integrated_gradients(model, graph, replace(config, steps=steps), target=goal)
 
     def peer() -> object:
@@ -132,10 +132,10 @@ def _compare(
         reference = {kind: theirs[kind].node_mask.abs().sum(1).numpy() for kind in NODE_TYPES}
         same = {(entry.kind, entry.index) for entry in select_top(reference)}
         for steps in tried:
-            shared = len(_top(ours()) & same)
+            shared = len(_top(ours(steps)) & same)
             if shared >= SAME_TOP:
                 break
-        times = interleaved(ours, peer, 3)
+        times = interleaved(functools.partial(ours, steps), peer, 3)
     walk = "nodes and edges" if edges else "nodes"
     sizes = f"{len(graph.x['vessel'])} segments, {len(graph.x['ica'])} areas"
     note = f"peer: Explainer(CaptumExplainer), {PEER_STEPS} steps; {shared} of 20 first nodes shared; {sizes}"

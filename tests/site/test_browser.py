@@ -102,11 +102,27 @@ def test_search_finds_a_term(browser, address):
         assert not outside
 
 
-def test_figures_stay_legible_in_the_dark(browser, address):
-    with opened(browser, address, "notebooks/02_staging", color_scheme="dark") as (tab, _, _):
+DRAWN = [page for page in PAGES if page.startswith("notebooks/")]
+
+
+@pytest.mark.parametrize("page", DRAWN)
+def test_figures_stay_legible_in_the_dark(browser, address, page):
+    with opened(browser, address, page, color_scheme="dark") as (tab, _, _):
         tab.evaluate("document.documentElement.dataset.theme = 'dark'")
-        back = "getComputedStyle(document.querySelector('article img')).backgroundColor"
-        assert tab.evaluate(back) not in ("rgba(0, 0, 0, 0)", "transparent")
+        figures = "[...document.querySelectorAll('article .cell_output img, article figure img')]"
+        backs = tab.evaluate(f"{figures}.map(i => getComputedStyle(i).backgroundColor)")
+        assert not {"rgba(0, 0, 0, 0)", "transparent"} & set(backs)
+
+
+@pytest.mark.parametrize("page", ["book/index", "book/unpublished", "book/how_this_was_run", *DRAWN])
+def test_words_stay_legible_in_the_dark(browser, address, page):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    with opened(browser, address, page, color_scheme="dark") as (tab, _, _):
+        tab.evaluate("document.documentElement.dataset.theme = 'dark'")
+        tab.evaluate("document.querySelectorAll('article details').forEach(d => d.open = true)")
+        options = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+        found = axe.Axe().run(tab, context="article", options=options).response["violations"]
+    assert [node["html"][:120] for v in found for node in v["nodes"][:5]] == []
 
 
 def test_the_explorer_tells_of_a_node_and_switches_its_layers(browser, address):
