@@ -65,10 +65,10 @@ def runs_table(runs: Path) -> str:
 
 
 def _runs_of(profile: str, records: Sequence[Record]) -> str:
-    lines = ["| notebook | day | took | peak memory | commit |", "|" + " --- |" * 5]
+    lines = ["| notebook | day | last sitting | peak memory | commit |", "|" + " --- |" * 5]
     lines += [
         f"| {record.notebook} | {record.began[:10]} | {_duration(record.seconds)} "
-        f"| {record.peak_memory_mb / 1024:.1f} GB | `{record.commit}` |"
+        f"| {record.peak_memory_mb / 1024:.1f} GiB | `{record.commit}` |"
         for record in records
     ]
     machines = ", ".join(sorted({record.device for record in records}))

@@ -74,7 +74,7 @@ def runs(found: dict[str, Published]) -> pd.DataFrame:
             "profile": record.parameters["profile"],
             "began": record.began[:16].replace("T", " "),
             "minutes": f"{record.seconds / 60:.1f}",
-            "memory, GB": f"{record.peak_memory_mb / 1024:.1f}",
+            "memory, GiB": f"{record.peak_memory_mb / 1024:.1f}",
             "machine": record.device,
             "since then": "; ".join(record.stale()) or "unchanged",
         }
@@ -87,7 +87,8 @@ def cost(found: dict[str, Published]) -> str:
     machines = " and ".join(sorted({one.record.device for one in found.values()})) or "no machine"
     missing = [name for name in CHAPTERS if name not in found]
     lacks = f" Not run at full size so far: {', '.join(missing)}." if missing else ""
-    return f"{len(found)} full-size runs took {minutes:.0f} minutes on {machines}.{lacks}"
+    sittings = f"The last sittings of {len(found)} full-size runs took {minutes:.0f} minutes on {machines}"
+    return f"{sittings}; what earlier ones had finished is not counted.{lacks}"
 
 
 def table(numbers: Iterable[Number], name: str) -> pd.DataFrame:

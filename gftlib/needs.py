@@ -221,12 +221,15 @@ def _gpu(profile: Profile) -> Iterator[Need]:
     for name, chapters, size in tuned_students(profile):
         if size:
             state = "there" if size < memory else "missing"
-            told = f"{size / 2**30:.1f} GiB for the weights alone; what learns, and activations, come on top"
+            told = f"{size / 2**30:.1f} GiB for {_held(name)} alone; activations come on top"
             yield Need("GPU", f"memory for {name}", chapters, state, told)
 
 
 def tuned_students(profile: Profile) -> list[tuple[str, tuple[str, ...], int]]:
-    """Return every student that is tuned on a GPU: name, chapters, bytes of its weights (0: not known)."""
+    """Return every student that is tuned on a GPU: name, chapters, bytes that it takes (0: unknown).
+
+    Of one with an adapter these are its weights; of a BiRD, all of which learns, gradients and moments too.
+    """
     tuning, grounding, found = profile.tuning, profile.grounding, []
     if tuning.device.startswith("cuda"):
         for name in tuning.students:
@@ -234,8 +237,16 @@ def tuned_students(profile: Profile) -> list[tuple[str, tuple[str, ...], int]]:
             found.append((name, ("05", "06"), size))
     if grounding.device.startswith("cuda"):
         for name in grounding.arms:
-            # One named by a variable is a BiRD, whose weights all learn, in full precision.
-            dtype = "float32" if "$" in name else grounding.dtype
-            size = 0 if unset(name) else checkpoints.memory(os.path.expandvars(name), dtype)
+            dtype, copies = ("float32", 4) if _is_bird(name) else (grounding.dtype, 1)
+            size = 0 if unset(name) else copies * checkpoints.memory(os.path.expandvars(name), dtype)
             found.append((name, ("09",), size))
     return found
+
+
+def _is_bird(name: str) -> bool:
+    """Return whether a student is a BiRD, named by a variable; all its weights learn, in full precision."""
+    return "$" in name
+
+
+def _held(name: str) -> str:
+    return "weights, gradients and moments" if _is_bird(name) else "the weights"

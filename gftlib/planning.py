@@ -45,7 +45,7 @@ class Step:
     Attributes:
         notebook: Its name.
         gpus: How many it asks for.
-        weights: Bytes of the largest student's weights on it; 0 where they are not known.
+        weights: Bytes that the largest student takes on it, see `tuned_students`; 0 where they are not known.
         measured: The newest run with this profile, if there is one.
         elsewhere: The newest run with each other profile.
     """
@@ -186,7 +186,7 @@ def _tunings(estimated: list[Tuning], notebook: str) -> Iterator[str]:
 def _gpu(step: Step) -> str:
     if not step.weights:
         return "; asks for a GPU, memory not known"
-    return f"; asks for a GPU, {step.weights / 2**30:.1f} GiB for the weights alone"
+    return f"; asks for a GPU, {step.weights / 2**30:.1f} GiB for the student alone"
 
 
 def duration(seconds: float) -> str:

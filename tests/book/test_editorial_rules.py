@@ -116,6 +116,14 @@ def test_rule_08_text_stands_between_two_figures(page):
     assert not any(one and other for one, other in itertools.pairwise(figures))
 
 
+@pytest.mark.parametrize("page", CHAPTERS, ids=ids)
+def test_rule_08_the_text_speaks_of_every_figure(page):
+    cells = json.loads(page.read_text(encoding="utf-8"))["cells"]
+    figures = [cell["metadata"].get("mystnb", {}).get("figure", {}).get("name") for cell in cells]
+    text = "".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    assert [name for name in figures if name and f"{{numref}}`{name}`" not in text] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_rule_14_spelling_is_british(page):
     assert found(AMERICAN, page) == []

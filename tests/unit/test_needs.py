@@ -96,6 +96,16 @@ def test_a_gpu_too_small_for_the_weights_is_missing(bare):
     assert state(paper, "memory for qwen2.5-vl-7b")[0] == "there"
 
 
+def test_a_bird_needs_room_for_gradients_and_moments(bare):
+    paper = load_profile("paper")
+    (bird,) = (name for name in paper.grounding.arms if "$" in name)
+    bare.setenv(bird.strip("${}"), "owner/bird")
+    bare.setattr(needs.checkpoints, "memory", lambda name, dtype, *_: {"float32": 4, "bfloat16": 2}[dtype])
+    sizes = {name: size for name, chapters, size in needs.tuned_students(paper) if chapters == ("09",)}
+    assert sizes.pop(bird) == 16
+    assert set(sizes.values()) == {2}
+
+
 @pytest.mark.parametrize(
     ("profile", "notebook", "count"),
     [("paper", "05_lora_tuning", 1), ("paper", "01_graph_construction", 0), ("smoke", "05_lora_tuning", 0)],
