@@ -237,7 +237,7 @@ def _loader(ready: Sequence[GraphTensors] | dict[int, GraphTensors], device: str
 
 
 def _fingerprint(graphs: Sequence[GraphTensors], fold: Fold, config: StagingConfig, seed: int) -> str:
-    """Digest everything that the trained weights depend on."""
+    """Digest data, configuration and seed; not the code, whose change calls for an empty folder."""
     digest = hashlib.sha256(json.dumps([dataclasses.asdict(config), seed], sort_keys=True).encode())
     for part in (fold.train, fold.valid):
         digest.update(np.asarray(part, np.int64).tobytes())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gftlib import agent_evaluation
 from gftlib.agent_evaluation import explained_table, finding, phrases_html
 
 SCORES = {
@@ -44,3 +45,15 @@ def test_claims_on_a_real_scan_are_not_called_false(tmp_path):
     assert told["tiny/GFT"] in shown
     assert "<b style" not in shown
     assert "not known of a real scan" in shown
+
+
+@pytest.mark.parametrize("phantom", [True, False])
+def test_what_students_say_is_shown_and_never_run(tmp_path, monkeypatch, phantom):
+    canary = "<script>alert(1)</script><img src=x onerror=alert(1)> A microaneurysm in the upper left."
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.setattr(agent_evaluation, "true_lesions", lambda scan: [])
+    scan = SimpleNamespace(image=tmp_path / "a.png", spec=object() if phantom else None)
+    course = SimpleNamespace(scans={"a": scan}, stages={"a": "PDR"})
+    shown = phrases_html(course, "a", {f"owner/{canary}": canary})
+    assert "alert(1)" in shown
+    assert "<script" not in shown and "<img src=x" not in shown

@@ -94,7 +94,7 @@ def test_the_table_of_runs_groups_them_by_profile_and_adds_up_their_time(tmp_pat
         (tmp_path / name / "record.json").write_text(json.dumps({**kept, "notebook": name}))
     table = book.runs_table(tmp_path)
     assert table.startswith("### Profile `smoke`\n\nOn CPU, 2 cores; 2 h 2 min in all.")
-    assert "| 01_x | 2026-01-02 | 1 h 1 min | 0.5 GB | `abc` |" in table
+    assert "| 01_x | 2026-01-02 | 1 h 1 min | 0.5 GiB | `abc` |" in table
 
 
 def test_a_run_that_is_published_too_counts_once(tmp_path, monkeypatch):

@@ -79,7 +79,9 @@ def test_a_table_shows_both_sides_of_every_column(found):
     assert table.loc["BS GPT-4o", ("balanced accuracy", "this run")] == collected.NOT_RUN
     runs = collected.runs(found)
     assert runs.loc["05_lora_tuning", "minutes"] == "1.5" and runs.loc["07_scale", "commit"] == "not run"
-    assert collected.cost(found).startswith("The last sittings of 3 full-size runs took 4 minutes on a machine;")
+    assert collected.cost(found).startswith(
+        "The last sittings of 3 full-size runs took 4 minutes on a machine;"
+    )
 
 
 def test_counts_follow_from_the_file(tmp_path, found):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 
 import numpy as np
@@ -76,6 +77,17 @@ def test_the_page_shows_images_with_boxes_and_escapes_words(made):
     for draw in (dataset_figures.turns_figure, dataset_figures.balance_figure):
         assert draw(counts, "a test").axes
     assert list(dataset_study.left_out(made.made).columns) == ["files", "left out because"]
+
+
+def test_words_of_records_are_shown_and_never_run(made):
+    canary = "<script>alert(1)</script><img src=x onerror=alert(1)>"
+    (one, *_) = dataset_study.examples(made.made)
+    turns = tuple(
+        dataclasses.replace(turn, question=canary, answer=canary, name=canary) for turn in one.turns
+    )
+    page = display.conversation_html(dataclasses.replace(one, id=canary, turns=turns), made.made.source)
+    assert "alert(1)" in page
+    assert "<script" not in page and "<img src=x" not in page
 
 
 def test_the_floor_is_scored_on_the_test_questions_alone(made):
