@@ -79,7 +79,7 @@ def conversation_html(record: Record, source: Path) -> str:
         for name, colour in colours.items()
     )
     return (
-        f'<figure><img src="{picture}" width="300" alt="{html.escape(f"Phantom with boxes of {named}")}">'
+        f'<figure><img src="{picture}" width="300" alt="{html.escape(f"Image with boxes of {named}")}">'
         f"<figcaption>{html.escape(record.id)}: {legend}</figcaption></figure>"
         f"<table><thead><tr><th>task</th><th>question</th><th>answer</th></tr></thead>{rows}</table>"
     )
