@@ -42,12 +42,12 @@ def own(tmp_path_factory):
     folder = copied(tmp_path_factory.mktemp("own"))
     scans = folder / "scans"
     scans.mkdir()
-    lines = ["scan,subject,stage"]
-    for number, spec in enumerate(cohort(24, 5)):
+    lines = ["scan,subject,stage,split"]
+    for number, spec in enumerate(cohort(24, 2026)):
         image = Image.fromarray(generate(spec).image)
         size = 304 if number else 320
         image.resize((size, size)).save(scans / f"eye {number:02}.png")
-        lines.append(f"eye {number:02},p{spec.subject},{STAGES[spec.stage]}")
+        lines.append(f"eye {number:02},p{spec.subject},{STAGES[spec.stage]},{spec.split}")
     (scans / "scans.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     profile = folder / "profiles" / "smoke.yaml"
     text = profile.read_text(encoding="utf-8")
