@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from gftlib.dialogue.lessons import Arm, balanced, examples, labels_alone, shuffled
+from gftlib.dialogue.lessons import LABELS_ALONE, Arm, balanced, examples, labels_alone, shuffled
 from gftlib.dialogue.records import Dialogue, read_dialogues
 from gftlib.errors import MissingError
 from gftlib.jobs import Progress
@@ -125,7 +125,7 @@ def teach(
 ) -> Student:
     """Tune one student; what was tuned before is read.
 
-    FT has the same two stages, with as many steps on the same images, and the label as its only answer.
+    Where an arm learns the label alone, it does so in as many steps on the same images.
 
     Args:
         course: What it learns from.
@@ -144,7 +144,7 @@ def teach(
     parts, recipes = _dialogues(course, pupil, settings.balanced), stages(settings, pupil.seed)
     for number, (dialogues, stage) in enumerate(zip(parts, recipes, strict=True), start=1):
         lessons = examples(dialogues, course.images, student)
-        if pupil.arm == "FT":
+        if number in LABELS_ALONE.get(pupil.arm, ()):
             total = Steps(lessons, stage).total
             lessons = _labels(course, dialogues, pupil.seed)
             stage = replace(stage, epochs=total / Steps(lessons, stage).per_epoch)
@@ -171,6 +171,6 @@ def _dialogues(course: Course, pupil: Pupil, even: bool) -> list[list[Dialogue]]
 
 
 def _labels(course: Course, dialogues: Sequence[Dialogue], seed: int) -> list[Example]:
-    """Return what FT learns of the scans of some dialogues."""
+    """Return the labels of the scans of some dialogues as lessons."""
     named = [(dialogue.id, course.stages[dialogue.id]) for dialogue in dialogues]
     return labels_alone(named, course.images, np.random.default_rng(seed))

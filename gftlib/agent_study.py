@@ -136,8 +136,9 @@ def staging_findings(scores: Mapping[str, Any]) -> tuple[str, str, str]:
         if {"GFT", "FT", "GFT-shuffled"} <= means.keys():
             words = [_beside(means["GFT"] - means[other]) for other in ("FT", "GFT-shuffled")]
             gains.append(f"{student}'s GFT is {words[0]} FT and {words[1]} the shuffled control")
-        if (early := f"GFT{FIRST_ALONE}") in means:
-            changes.append(f"{student}'s GFT from {means[early]:.3f} to {means['GFT']:.3f}")
+        for arm in ("GFT", "GFT-labels"):
+            if (early := f"{arm}{FIRST_ALONE}") in means:
+                changes.append(f"{student}'s {arm} from {means[early]:.3f} to {means[arm]:.3f}")
     gain = f"By {CLEAR} or more counting as a difference, {'; '.join(gains)}."
     change = f"Stage 2, on regions and vessels, takes the balanced accuracy of {'; '.join(changes)}."
     return (

@@ -230,7 +230,7 @@ class TuningSettings(Strict):
     """Chapters 5 and 6: the students and how they are tuned (GFT, section 2.5)."""
 
     students: dict[str, int] = Field(min_length=1, description="name, folder or hub id of each: its seeds")
-    arms: list[Literal["BS", "FT", "GFT", "GFT-shuffled"]] = Field(
+    arms: list[Literal["BS", "FT", "GFT", "GFT-labels", "GFT-shuffled"]] = Field(
         min_length=1, description="what is compared; BS is the student as it came"
     )
     rank: int = Field(ge=1, description="of LoRA (the paper's code: 64)")

@@ -15,7 +15,7 @@ from gftlib.dialogue.lessons import ARMS, FIRST_ALONE
 LOOKS = dict(
     zip(
         ARMS,
-        (("neutral", "^"), ("vessel", "s"), ("pdr", "o"), ("ica", "D")),
+        (("neutral", "^"), ("vessel", "s"), ("pdr", "o"), ("npdr", "v"), ("ica", "D")),
         strict=True,
     )
 )
@@ -59,7 +59,7 @@ def staging_figure(scores: Mapping[str, Any], reference: Mapping[str, float], ab
                 if (entry := scores.get(f"{student}/{arm}")) is None:
                     continue
                 colour, marker = LOOKS[arm]
-                height = y + 0.15 * (k - 1.5)
+                height = y + 0.13 * (k - (len(ARMS) - 1) / 2)
                 each = entry["balanced_accuracy"]
                 ax.plot(each, [height] * len(each), marker, color=plots.COLOURS[colour], markersize=5)
                 tick = [height - 0.06, height + 0.06]
@@ -75,7 +75,7 @@ def staging_figure(scores: Mapping[str, Any], reference: Mapping[str, float], ab
         ax.set(xlabel="balanced accuracy", xlim=(0, 1), ylim=(len(students) - 0.4, -0.6), title=about)
         handles, labels = ax.get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))
-        figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=4, fontsize=8)
+        figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=len(ARMS), fontsize=8)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 * ``FT``: image and label, nothing else.
 * ``GFT``: the diagnosis explained, then the dialogue on regions and vessels.
+* ``GFT-labels``: the label alone in stage 1, as in the paper's code, then the dialogue.
 * ``GFT-shuffled``: the same questions, volume and steps, but each image has the dialogue of another image of
   its stage. What it gains comes from words and stages; what GFT gains beyond it comes from the graph.
 """
@@ -23,8 +24,10 @@ from gftlib.octa.table_rows import STAGES
 from gftlib.vlm.backbones import Student
 from gftlib.vlm.conversations import Example
 
-Arm = Literal["BS", "FT", "GFT", "GFT-shuffled"]
-ARMS: tuple[Arm, ...] = ("BS", "FT", "GFT", "GFT-shuffled")
+Arm = Literal["BS", "FT", "GFT", "GFT-labels", "GFT-shuffled"]
+ARMS: tuple[Arm, ...] = ("BS", "FT", "GFT", "GFT-labels", "GFT-shuffled")
+LABELS_ALONE: dict[Arm, tuple[int, ...]] = {"FT": (1, 2), "GFT-labels": (1,)}
+"""Stages of tuning in which an arm learns the label and nothing else."""
 FIRST_ALONE = ", stage 1 alone"
 """Behind the name of an arm: its students as they were before stage 2."""
 SIZE = (304, 304)
