@@ -102,7 +102,8 @@ def test_every_chapter_says_where_its_networks_compute(devices, monkeypatch, tmp
     assert devices == ["cuda"] * 5
 
 
-def test_ft_goes_through_both_stages_with_the_steps_of_gft_and_the_label_alone(monkeypatch, tmp_path):
+@pytest.mark.parametrize(("labelled", "stages"), [("FT", ("stage1", "stage2")), ("GFT-labels", ("stage1",))])
+def test_labels_alone_are_learnt_in_the_steps_of_gft(monkeypatch, tmp_path, labelled, stages):
     settings = load_profile("smoke").tuning
     pair = Pair(question="Q?", answer="A.", kind="diagnosis")
     first, second = (
@@ -127,12 +128,14 @@ def test_ft_goes_through_both_stages_with_the_steps_of_gft_and_the_label_alone(m
     monkeypatch.setattr(agent, "tune", tune)
     monkeypatch.setattr(agent, "load_student", lambda *_, **__: student)
     monkeypatch.setattr(agent, "add_adapter", lambda student, *_: student)
-    for arm in ("FT", "GFT"):
+    for arm in (labelled, "GFT"):
         agent.teach(course, agent.Pupil("tiny", arm, 0), settings, tmp_path)
     for stage in ("stage1", "stage2"):
-        (steps, words), (as_many, _) = (taught[Path("tiny", arm, "seed0", stage)] for arm in ("FT", "GFT"))
+        (steps, words), (as_many, told) = (
+            taught[Path("tiny", arm, "seed0", stage)] for arm in (labelled, "GFT")
+        )
         assert steps == as_many > 0
-        assert words == {"healthy.", "NPDR.", "PDR."}
+        assert words == ({"healthy.", "NPDR.", "PDR."} if stage in stages else told)
 
 
 def test_what_stage_1_alone_answers_is_not_read_as_an_explanation(monkeypatch):
