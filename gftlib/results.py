@@ -16,7 +16,7 @@ from gftlib import paths
 from gftlib.errors import InputError, MissingError
 from gftlib.provenance import Record
 
-MAX_BYTES = 4_000_000
+MAX_BYTES = 6_000_000
 """Largest file that may be published: what is committed stays in the history for ever."""
 
 
