@@ -46,8 +46,8 @@ def own(tmp_path_factory):
     for number, spec in enumerate(cohort(24, 2026)):
         image = Image.fromarray(generate(spec).image)
         size = 304 if number else 320
-        image.resize((size, size)).save(scans / f"eye {number:02}.png")
-        lines.append(f"eye {number:02},p{spec.subject},{STAGES[spec.stage]},{spec.split}")
+        image.resize((size, size)).save(scans / f"eye_{number:02}.png")
+        lines.append(f"eye_{number:02},p{spec.subject},{STAGES[spec.stage]},{spec.split}")
     (scans / "scans.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     profile = folder / "profiles" / "smoke.yaml"
     text = profile.read_text(encoding="utf-8")
