@@ -221,7 +221,9 @@ def _gpu(profile: Profile) -> Iterator[Need]:
     for name, chapters, size in tuned_students(profile):
         if size:
             state = "there" if size < memory else "missing"
-            told = f"{size / 2**30:.1f} GiB for {_held(name)} alone; activations come on top"
+            held = "weights, gradients and moments" if _is_bird(name) else "the weights alone"
+            rest = "activations come" if _is_bird(name) else "what learns, and activations, come"
+            told = f"{size / 2**30:.1f} GiB for {held}; {rest} on top"
             yield Need("GPU", f"memory for {name}", chapters, state, told)
 
 
@@ -246,7 +248,3 @@ def tuned_students(profile: Profile) -> list[tuple[str, tuple[str, ...], int]]:
 def _is_bird(name: str) -> bool:
     """Return whether a student is a BiRD, named by a variable; all its weights learn, in full precision."""
     return "$" in name
-
-
-def _held(name: str) -> str:
-    return "weights, gradients and moments" if _is_bird(name) else "the weights"
