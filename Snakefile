@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gftlib.needs import gpus
 from gftlib.parameters import NOTEBOOKS
-from gftlib.profiles import PROFILES, load_profile
+from gftlib.profiles import PROFILES, load_profile, profile_files
 from gftlib.sources import notebook_sources, source_files
 
 PROFILE = config.get("profile", "smoke")
@@ -109,7 +109,7 @@ rule runs:
 rule octa_cohort:
     input:
         lib=relative(source_files(["gftlib.octa.cohort"])),
-        profile=f"profiles/{PROFILE}.yaml",
+        profile=relative(profile_files(PROFILE)),
     output:
         f"{RUNS}/cohorts/octa/cohort.json",
     log:
@@ -124,7 +124,7 @@ rule octa_cohort:
 rule scale_embeddings:
     input:
         lib=relative(source_files(["gftlib.scale.study"])),
-        profile=f"profiles/{PROFILE}.yaml",
+        profile=relative(profile_files(PROFILE)),
         weights=weights("07_scale"),
     output:
         touch(f"{RUNS}/07_scale/jobs/{{use_case}}.embedded"),
@@ -164,7 +164,7 @@ rule notebook:
         lib=lambda wildcards: relative(
             notebook_sources(Path(f"notebooks/{wildcards.name}.ipynb").resolve())
         ),
-        profile=f"profiles/{PROFILE}.yaml",
+        profile=relative(profile_files(PROFILE)),
         upstream=lambda wildcards: [
             f"{RUNS}/{path}" for path in UPSTREAM[wildcards.name]
         ],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 study = typer.Typer(no_args_is_help=True, help="The experts' study: blinded forms, and what came back.")
 hosted = typer.Typer(no_args_is_help=True, help="Tune a large hosted model on the dialogues.")
 
-ProfileName = Annotated[str, typer.Option(help="smoke, phantom or paper")]
+ProfileName = Annotated[str, typer.Option(help="smoke, phantom, phantom-llama or paper")]
 Workers = Annotated[int, typer.Option(min=1, help="processes at work at once")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="count and estimate the cost; send nothing")]
 

@@ -32,7 +32,7 @@ tuning_cli.add(app)
 CHECKED = {"octa500": "octa500", "derm7pt": "derm7pt", "padchest-gr": "padchest_gr", "sa-med2d": "sa_med2d"}
 """The sets that ``gftlib check data`` knows, and the module that reads each."""
 
-ProfileName = Annotated[str, typer.Option(help="smoke, phantom or paper")]
+ProfileName = Annotated[str, typer.Option(help="smoke, phantom, phantom-llama or paper")]
 Workers = Annotated[int, typer.Option(min=1, help="processes at work at once")]
 
 

@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Dialogues about scans, from the ta
 
 @app.command()
 def build(
-    profile: Annotated[str, typer.Option(help="smoke, phantom or paper")] = "smoke",
+    profile: Annotated[str, typer.Option(help="smoke, phantom, phantom-llama or paper")] = "smoke",
     workers: Annotated[int, typer.Option(min=1, help="processes at work at once")] = 1,
     out: Annotated[str, typer.Option(help="folder of the corpus; empty: runs/<profile>/04_dialogue")] = "",
     dry_run: Annotated[

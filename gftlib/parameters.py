@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from gftlib import paths
-from gftlib.profiles import Profile, load_profile
+from gftlib.profiles import Profile, ProfileName, load_profile
 from gftlib.sections import Strict
 
 
@@ -27,7 +27,7 @@ class Parameters(Strict):
     # Part of the package whose shipped weights the notebook's networks begin from.
     begins_from: ClassVar[str] = ""
 
-    profile: Literal["smoke", "phantom", "paper"]
+    profile: ProfileName
     out: str = Field(description="folder of the results; empty: runs/<profile>/<notebook>")
 
     @classmethod

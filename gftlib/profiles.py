@@ -1,9 +1,9 @@
-"""Profiles: every setting of a run in one YAML file of ``profiles/``: ``smoke``, ``phantom`` or ``paper``."""
+"""Profiles: every setting of a run in one YAML file of ``profiles/``, or what differs from another's."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import Field
@@ -28,13 +28,16 @@ from gftlib.sections import (
     TuningSettings,
 )
 
-PROFILES = ("smoke", "phantom", "paper")
+ProfileName = Literal["smoke", "phantom", "phantom-llama", "paper"]
+PROFILES: tuple[str, ...] = get_args(ProfileName)
+EXTENDS = "extends"
+"""Entry that names the profile from which a file's own settings differ."""
 
 
 class Profile(Strict):
     """All settings of one profile."""
 
-    name: Literal["smoke", "phantom", "paper"]
+    name: ProfileName
     seed: int = Field(ge=0)
     octa: OctaCohort
     graph: GraphSettings
@@ -71,6 +74,25 @@ def load_profile(name: str) -> Profile:
         MissingError: If the file is not there.
     """
     path = profile_path(name)
+    own = _content(path)
+    if EXTENDS not in own:
+        return Profile.checked(own, path.name)
+    base = _content(profile_path(own.pop(EXTENDS)))
+    # Within a section an entry takes the place of the other's as a whole.
+    for section, entries in own.items():
+        both = isinstance(entries, dict) and isinstance(base.get(section), dict)
+        base[section] = {**base[section], **entries} if both else entries
+    return Profile.checked(base, path.name)
+
+
+def profile_files(name: str) -> list[Path]:
+    """Return the file of a profile and the one that it extends, if any; errors as `load_profile`."""
+    path = profile_path(name)
+    extended = _content(path).get(EXTENDS)
+    return [path] if extended is None else [path, profile_path(extended)]
+
+
+def _content(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingError(f"no file {path}")
     try:
@@ -79,4 +101,4 @@ def load_profile(name: str) -> Profile:
         raise InputError(f"{path.name} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path.name} must hold names and values, found {type(content).__name__}")
-    return Profile.checked(content, path.name)
+    return content

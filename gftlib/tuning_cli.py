@@ -20,7 +20,7 @@ def add(app: typer.Typer) -> None:
 
 
 def tune(
-    profile: Annotated[str, typer.Option(help="smoke, phantom or paper")] = "smoke",
+    profile: Annotated[str, typer.Option(help="smoke, phantom, phantom-llama or paper")] = "smoke",
     chapter: Annotated[int, typer.Option(help="whose students: 5 or 9")] = 5,
 ) -> None:
     """Tune the students of a chapter, whose notebook then finds them tuned; interrupted, it goes on."""
