@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pandas as pd
 
 from gftlib.errors import InputError
 from gftlib.paths import atomic_path
-from gftlib.results import Published, published
+from gftlib.results import FULL_SIZE, Published, published
 
 CHAPTERS = (
     "01_graph_construction",
@@ -49,10 +49,14 @@ class Number:
     run: str = ""
 
 
-def committed(load: Callable[[str], Published | None] = published) -> dict[str, Published]:
-    """Return the published run of each chapter that has one."""
-    found = {name: load(name) for name in CHAPTERS}
-    return {name: one for name, one in found.items() if one is not None}
+def committed() -> dict[str, Published]:
+    """Return the published runs of each chapter by its name, those of further students with their profile."""
+    found = {}
+    for name in CHAPTERS:
+        for profile in FULL_SIZE:
+            if (one := published(name, profile)) is not None:
+                found[name if profile == FULL_SIZE[0] else f"{name}, {profile}"] = one
+    return found
 
 
 def trace(one: Published) -> str:
@@ -62,9 +66,9 @@ def trace(one: Published) -> str:
 
 
 def runs(found: dict[str, Published]) -> pd.DataFrame:
-    """Return time, memory and machine of each chapter's published run, and what has changed since."""
+    """Return time, memory and machine of each published run, and what has changed since."""
     rows: dict[str, dict[str, Any]] = {}
-    for name in CHAPTERS:
+    for name in sorted({*CHAPTERS, *found}):
         if name not in found:
             rows[name] = {"commit": NOT_RUN}
             continue

@@ -60,13 +60,12 @@ def staging(found: Found) -> Iterator[Number]:
         mean = at(results, "balanced_accuracy", "test", method, "mean")
         yield from cells(STAGING, name, {column: printed}, {column: mean}, run)
     yield from _others(found, STAGING, "test")
-    results, run = _of(found, "05_lora_tuning")
     for arm, model, *values in gft.TABLE_1:
-        entry = at(results, "staging", f"{STUDENTS.get(model)}/{arm}")
+        entry, run = _first(found, "05_lora_tuning", "staging", f"{STUDENTS.get(model)}/{arm}")
         printed = dict(zip(gft.COLUMNS_1, values, strict=True))
         yield from cells(STAGING, f"{arm} {model}", printed, _stages(entry), run)
     for model, student in STUDENTS.items():
-        entry = at(results, "staging", f"{student}/GFT-shuffled")
+        entry, run = _first(found, "05_lora_tuning", "staging", f"{student}/GFT-shuffled")
         yield from cells(STAGING, f"GFT-shuffled {model}", {}, _stages(entry), run)
 
 
@@ -83,7 +82,6 @@ def _stages(entry: Mapping[str, Any] | None) -> dict[str, float | None]:
 def another_device(found: Found) -> Iterator[Number]:
     """Yield Table 2 of GFT: there two classes of OCTA-500, here three stages of shifted phantoms."""
     staged, run_2 = _of(found, "02_staging")
-    agent, run_6 = _of(found, "06_agent_evaluation")
     names = {"Llama 3.2": "tiny-mllama"}
     methods = {name: method for method, name in METHODS.items()}
     for model, *values in gft.TABLE_2:
@@ -92,7 +90,8 @@ def another_device(found: Found) -> Iterator[Number]:
             mean, run = at(staged, "balanced_accuracy", "other device", methods[model], "mean"), run_2
         else:
             arm, _, student = model.partition("-")
-            mean, run = at(agent, "shifted", f"{names.get(student)}/{arm}", "mean"), run_6
+            of = f"{names.get(student)}/{arm}"
+            mean, run = _first(found, "06_agent_evaluation", "shifted", of, "mean")
         yield from cells(DEVICE, model, printed, {"balanced accuracy": mean}, run)
     yield from _others(found, DEVICE, "other device")
 
@@ -106,12 +105,13 @@ def _others(found: Found, table: str, part: str) -> Iterator[Number]:
 
 def explanations(found: Found) -> Iterator[Number]:
     """Yield Table 3 of GFT: there a model and experts judge, here a rule, and no expert."""
-    agent, run = _of(found, "06_agent_evaluation")
-    scores = at(agent, "judge", "score") or {}
     for arm, model, teacher, experts, regions, average in gft.TABLE_3:
         student = STUDENTS.get(f"{model} 11b") if "Llama" in model else None
         printed = {"teacher": teacher, "experts": experts, "regions": regions, "average": average}
-        told = {"teacher": _judged(scores, student, arm)} if student else {}
+        told, run = {}, ""
+        for judged in _runs(found, "06_agent_evaluation") if student else ():
+            if (rated := _judged(at(judged.results, "judge", "score") or {}, student, arm)) is not None:
+                told, run = {"teacher": rated}, trace(judged)
         yield from cells(EXPLAINED, f"{arm} {model}", printed, told, run)
 
 
@@ -129,15 +129,15 @@ def joint(found: Found) -> Iterator[Number]:
     for student in _students(grounded):
         recall = _score(grounded, f"{student}/{FULL}", HEADLINES["VG"])
         yield from cells(JOINT, f"{student}, scan phantoms", {}, {"box recall": recall}, run)
-    agent, run = _of(found, "06_agent_evaluation")
-    means: dict[tuple[str, str], list[float]] = {}
-    for key, recall in (at(agent, "explained") or {}).items():
-        if key.startswith("asked/") and key.endswith("/box_recall"):
-            rest, scope, _ = key.removeprefix("asked/").rsplit("/", 2)
-            student, arm, _ = rest.rsplit("/", 2)
-            means.setdefault((f"{student}, {arm}, OCTA phantoms", scope), []).append(recall)
-    for (row, scope), values in means.items():
-        yield from cells(JOINT, row, {}, {_scope(scope): float(np.mean(values))}, run)
+    for agent in _runs(found, "06_agent_evaluation"):
+        means: dict[tuple[str, str], list[float]] = {}
+        for key, recall in (at(agent.results, "explained") or {}).items():
+            if key.startswith("asked/") and key.endswith("/box_recall"):
+                rest, scope, _ = key.removeprefix("asked/").rsplit("/", 2)
+                student, arm, _ = rest.rsplit("/", 2)
+                means.setdefault((f"{student}, {arm}, OCTA phantoms", scope), []).append(recall)
+        for (row, scope), values in means.items():
+            yield from cells(JOINT, row, {}, {_scope(scope): float(np.mean(values))}, trace(agent))
     table, run = _of(found, "04_dialogue")
     for key, recall in (at(table, "ceiling") or {}).items():
         if key.startswith("unseen/") and key.endswith("/box_recall"):
@@ -229,6 +229,19 @@ def _score(results: Any, name: str, score: str, group: str = OVER_MODALITIES) ->
 
 def _percent(told: Mapping[str, float | None]) -> dict[str, float | None]:
     return {name: None if value is None else round(100 * value, 2) for name, value in told.items()}
+
+
+def _runs(found: Found, name: str) -> list[Published]:
+    """Return every published run of a chapter."""
+    return [one for one in found.values() if one.record.notebook == name]
+
+
+def _first(found: Found, name: str, *keys: str) -> tuple[Any, str]:
+    """Return what the first run of a chapter that has anything below keys has there, and which run it is."""
+    for one in _runs(found, name):
+        if (value := at(one.results, *keys)) is not None:
+            return value, trace(one)
+    return None, ""
 
 
 def _of(found: Found, name: str) -> tuple[dict[str, Any] | None, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from gftlib import paths
 from gftlib.errors import InputError, MissingError
 from gftlib.provenance import Record
 
+FULL_SIZE = ("phantom", "phantom-llama")
+"""Profiles of full-size runs; each after the first has another student."""
 MAX_BYTES = 6_000_000
 """Largest file that may be published: what is committed stays in the history for ever."""
 
@@ -28,16 +30,26 @@ class Published:
         folder: Where its files are.
         record: Who made it, with what.
         results: The summary: what chapters quote.
+        others: Records of the runs whose students are told beside this one's.
     """
 
     folder: Path
     record: Record
     results: dict[str, Any]
+    others: tuple[Record, ...] = ()
 
     @property
     def about(self) -> str:
         """Which run this is, and what has changed since."""
-        return "; ".join(["published run, phantoms", *self.record.stale()])
+        changed = [change for record in (self.record, *self.others) for change in record.stale()]
+        which = "published runs, phantoms" if self.others else "published run, phantoms"
+        return "; ".join([which, *dict.fromkeys(changed)])
+
+    def with_students_of(self, other: Published) -> Published:
+        """Return this run with the entries of another's summary that it lacks."""
+        return replace(
+            self, results=_joined(self.results, other.results), others=(*self.others, other.record)
+        )
 
 
 def folder_of(notebook: str, profile: str) -> Path:
@@ -67,13 +79,18 @@ def published(notebook: str, profile: str = "phantom") -> Published | None:
 
 
 def beside(notebook: str, profile: str) -> Published | None:
-    """Return the full-size run that a page shows beside its own: only a small run has one beside it.
+    """Return the full-size run, of all students, that a page shows beside its own if that is a small one.
 
     Args:
         notebook: Of the page.
         profile: Of the page's own run.
     """
-    return published(notebook) if profile == "smoke" else None
+    if profile != "smoke" or (first := published(notebook)) is None:
+        return None
+    for name in FULL_SIZE[1:]:
+        if (other := published(notebook, name)) is not None:
+            first = first.with_students_of(other)
+    return first
 
 
 def standing(notebook: str, profile: str) -> Published | None:
@@ -133,3 +150,12 @@ def publish(run: Path, profile: str) -> Path:
             target.rename(former)
         made.rename(target)
     return target
+
+
+def _joined(first: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return the entries of both, at any depth; where both have a value, the first's."""
+    found = other | first
+    for key in first.keys() & other.keys():
+        if isinstance(first[key], dict) and isinstance(other[key], dict):
+            found[key] = _joined(first[key], other[key])
+    return found

@@ -66,8 +66,7 @@ STUDENTS = {
 """Hub id by the name of a student of the paper."""
 WEIGHTS = Path(__file__).parent / "weights"
 EMBEDDED = ("tiny-qwen2.5-vl", "tiny-mllama")
-"""Small models of the same classes, made by ``gftlib train-student``. The weights of the first come with the
-project."""
+"""Small models of the same classes, made by ``gftlib train-student``; their weights come with the project."""
 TINY_BIRD = "tiny-bird"
 """The small BiRD, made and shipped like them; what it is stands in `gftlib.bird.student`."""
 

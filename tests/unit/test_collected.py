@@ -13,10 +13,10 @@ from gftlib.bird.tasks import RECALL_AT
 from gftlib.errors import InputError
 
 
-def run(name, results):
+def run(name, results, profile="phantom"):
     record = types.SimpleNamespace(
         notebook=name,
-        parameters={"profile": "phantom"},
+        parameters={"profile": profile},
         commit="abc",
         began="2026-01-02T03:04:05",
         seconds=90.0,
@@ -58,6 +58,26 @@ def test_each_number_keeps_paper_run_and_place(found):
     joint = by_place[collected_tables.JOINT, "tiny-mllama, GFT, OCTA phantoms", "box recall"]
     assert joint.found == pytest.approx(0.3) and joint.paper is None
     assert all((n.found is None) == (n.run == "") for n in numbers)
+
+
+def test_a_number_of_a_further_student_keeps_the_run_of_that_student(found):
+    other = {"staging": {"tiny-qwen2.5-vl/GFT": {"mean": 0.6, "recall": {}, "precision": {}}}}
+    boxes = {"asked/tiny-qwen2.5-vl/GFT/0/kinds/box_recall": 0.1}
+    found["05_lora_tuning, x"] = run("05_lora_tuning", other, "x")
+    found["06_agent_evaluation, x"] = run(
+        "06_agent_evaluation", {"explained": boxes, "judge": {"score": {"tiny-mllama/GFT": 70.0}}}, "x"
+    )
+    by_place = {(n.table, n.row, n.column): n for n in collected_tables.collect(found)}
+    one = by_place[collected_tables.STAGING, "GFT Qwen-2.5VL 7b", "balanced accuracy"]
+    assert (one.found, one.run) == (0.6, "05_lora_tuning, x, abc")
+    one = by_place[collected_tables.STAGING, "GFT Llama 3.2 11b", "balanced accuracy"]
+    assert (one.found, one.run) == (0.7, "05_lora_tuning, phantom, abc")
+    for student, recall, profile in (("tiny-mllama", 0.3, "phantom"), ("tiny-qwen2.5-vl", 0.1, "x")):
+        one = by_place[collected_tables.JOINT, f"{student}, GFT, OCTA phantoms", "box recall"]
+        assert (one.found, one.run) == (pytest.approx(recall), f"06_agent_evaluation, {profile}, abc")
+    one = by_place[collected_tables.EXPLAINED, "GFT Llama 3.2", "teacher"]
+    assert (one.found, one.run) == (70.0, "06_agent_evaluation, x, abc")
+    assert collected.runs(found).loc["05_lora_tuning, x", "profile"] == "x"
 
 
 def test_without_any_run_all_tables_are_there_and_empty():

@@ -38,7 +38,7 @@ def state(profile, name):
 
 
 def test_the_small_profiles_need_nothing_from_elsewhere(bare):
-    for name in ("smoke", "phantom"):
+    for name in ("smoke", "phantom", "phantom-llama"):
         assert {need.state for need in needs.needs(load_profile(name))} <= {"there", "left out"}
 
 

@@ -16,6 +16,25 @@ def test_every_profile_keeps_the_schema_and_its_name(name):
     assert load_profile(name).name == name
 
 
+def test_a_profile_may_say_only_what_differs_from_another():
+    base, other = (load_profile(name).model_dump() for name in ("phantom", "phantom-llama"))
+    assert other["tuning"].pop("students") == {"tiny-mllama": 1}
+    del base["tuning"]["students"], base["name"], other["name"]
+    assert other == base
+    files = [path.name for path in profiles.profile_files("phantom-llama")]
+    assert files == ["phantom-llama.yaml", "phantom.yaml"]
+    assert [path.name for path in profiles.profile_files("smoke")] == ["smoke.yaml"]
+
+
+def test_an_extended_profile_must_exist(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "phantom-llama.yaml").write_text("extends: fantom\nname: phantom-llama\n")
+    monkeypatch.setenv("GFTLIB_ROOT", str(tmp_path))
+    with pytest.raises(InputError, match="unknown profile 'fantom'; did you mean 'phantom'"):
+        load_profile("phantom-llama")
+
+
 def test_unknown_profile_names_the_nearest():
     with pytest.raises(InputError, match="unknown profile 'phantm'; did you mean 'phantom'"):
         load_profile("phantm")
