@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from gftlib.dialogue.lessons import LABELS_ALONE, Arm, balanced, examples, labels_alone, shuffled
+from gftlib.datasets.eight_bit import eight_bit
+from gftlib.dialogue.lessons import FEW, LABELS_ALONE, Arm, balanced, examples, few, labels_alone, shuffled
 from gftlib.dialogue.records import Dialogue, read_dialogues
 from gftlib.errors import MissingError
 from gftlib.jobs import Progress
@@ -18,13 +19,19 @@ from gftlib.octa.folds import TEST_SPLIT
 from gftlib.octa.scans import Scan, open_cohort
 from gftlib.octa.staging_cohorts import stage_table
 from gftlib.octa.table_rows import STAGES
+from gftlib.oracle_lessons import true_dialogues
 from gftlib.paths import root
 from gftlib.profiles import Profile
 from gftlib.sections import TuningSettings
+from gftlib.teaching import fold_place, prepare
 from gftlib.vlm.backbones import Student, load_student
 from gftlib.vlm.conversations import Example
 from gftlib.vlm.recipes import Adapter, Stage, Steps
 from gftlib.vlm.tuning import add_adapter, tune
+
+Taught = tuple[tuple[Dialogue, ...], tuple[Dialogue, ...]]
+"""Dialogues of stage 1 and of stage 2."""
+TRUTH: Arm = "GFT-truth"
 
 
 @dataclass(frozen=True)
@@ -36,12 +43,22 @@ class Course:
         second: Dialogues of stage 2.
         scans: Every scan by name.
         rows: scan, subject, stage and split of each.
+        folds: The dialogues of further folds.
+        truth: Of each fold those of the lesions that were drawn, for the arm that is told them.
     """
 
     first: tuple[Dialogue, ...]
     second: tuple[Dialogue, ...]
     scans: dict[str, Scan]
     rows: pd.DataFrame
+    folds: Mapping[int, Taught] = field(default_factory=dict)
+    truth: Mapping[int, Taught] = field(default_factory=dict)
+
+    def dialogues(self, pupil: Pupil) -> Taught:
+        """Return what a student learns from: of its fold, and for one arm the truth."""
+        if pupil.arm == TRUTH:
+            return self.truth[pupil.fold]
+        return self.folds.get(pupil.fold, (self.first, self.second))
 
     @property
     def images(self) -> dict[str, Path]:
@@ -67,16 +84,28 @@ class Pupil:
         name: Of the model.
         arm: How it is tuned.
         seed: Of adapter, order and dropout.
+        fold: Whose network explained what it learns.
     """
 
     name: str
     arm: Arm
     seed: int
+    fold: int = 1
+
+    @property
+    def run(self) -> str:
+        """Which of an arm's students it is: the seed, and the fold unless that is the first."""
+        return run_name(self.seed, self.fold)
 
     @property
     def folder(self) -> Path:
         """Where it is kept, below the folder of chapter 5."""
-        return Path(self.name.replace("/", "_"), self.arm, f"seed{self.seed}")
+        return Path(self.name.replace("/", "_"), self.arm, f"seed{self.run}")
+
+
+def run_name(seed: int, fold: int) -> str:
+    """Return `Pupil.run` of a seed and a fold."""
+    return str(seed) if fold == 1 else f"{seed}-fold{fold}"
 
 
 def open_course(profile: Profile) -> Course:
@@ -85,20 +114,34 @@ def open_course(profile: Profile) -> Course:
     Raises:
         MissingError: If chapter 4 has not been run for the profile.
     """
-    folder = root() / "runs" / profile.name / "04_dialogue"
-    if not (folder / "corpus.json").is_file():
-        raise MissingError(f"no dialogues in {folder}: run notebook 04_dialogue with this profile")
-    first, second = (tuple(read_dialogues(folder / f"stage{stage}.jsonl")) for stage in (1, 2))
+    chapter, (first, *others) = root() / "runs" / profile.name / "04_dialogue", profile.dialogue.folds
     cohort = open_cohort(profile)
-    return Course(first, second, {scan.name: scan for scan in cohort}, stage_table(cohort))
+    rows, copies = stage_table(cohort), chapter / "eight_bit"
+    scans = {scan.name: replace(scan, image=eight_bit(scan.image, copies)) for scan in cohort}
+    folds = {fold: _read(fold_place(chapter, profile, fold)) for fold in others}
+    return Course(*_read(fold_place(chapter, profile, first)), scans, rows, folds)
 
 
-def pupils(settings: TuningSettings) -> list[Pupil]:
-    """Return every student of the comparison; one without tuning has no seeds."""
+def with_truth(course: Course, profile: Profile, workers: int = 1) -> Course:
+    """Return the course with the dialogues of the lesions that were drawn, if an arm learns them.
+
+    Raises:
+        InputError: If it does and the scans are real ones.
+    """
+    if TRUTH not in profile.tuning.arms:
+        return course
+    chapter = root() / "runs" / profile.name / "04_dialogue"
+    lessons = {fold: prepare(profile, chapter, workers, fold=fold) for fold in profile.dialogue.folds}
+    return replace(course, truth={fold: true_dialogues(profile, one) for fold, one in lessons.items()})
+
+
+def pupils(profile: Profile) -> list[Pupil]:
+    """Return every student of the comparison; one without tuning has neither seeds nor folds."""
     return [
-        Pupil(name, arm, seed)
-        for name, seeds in settings.students.items()
-        for arm in settings.arms
+        Pupil(name, arm, seed, fold)
+        for name, seeds in profile.tuning.students.items()
+        for arm in profile.tuning.arms
+        for fold in profile.dialogue.folds[: 1 if arm == "BS" else None]
         for seed in range(1 if arm == "BS" else seeds)
     ]
 
@@ -125,7 +168,7 @@ def teach(
 ) -> Student:
     """Tune one student; what was tuned before is read.
 
-    Where an arm learns the label alone, it does so in as many steps on the same images.
+    Where an arm learns the label alone, or few pairs, it does so in as many steps on the same images.
 
     Args:
         course: What it learns from.
@@ -144,9 +187,8 @@ def teach(
     parts, recipes = _dialogues(course, pupil, settings.balanced), stages(settings, pupil.seed)
     for number, (dialogues, stage) in enumerate(zip(parts, recipes, strict=True), start=1):
         lessons = examples(dialogues, course.images, student)
-        if number in LABELS_ALONE.get(pupil.arm, ()):
-            total = Steps(lessons, stage).total
-            lessons = _labels(course, dialogues, pupil.seed)
+        if (fewer := _fewer(course, pupil, number, dialogues, student)) is not None:
+            total, lessons = Steps(lessons, stage).total, fewer
             stage = replace(stage, epochs=total / Steps(lessons, stage).per_epoch)
         tune(student, lessons, stage, place / f"stage{number}", progress)
     return student
@@ -164,13 +206,27 @@ def tuned(pupil: Pupil, settings: TuningSettings, folder: Path, stage: Literal[1
 
 def _dialogues(course: Course, pupil: Pupil, even: bool) -> list[list[Dialogue]]:
     """Return what a student learns in each stage of tuning, stages of disease equally often if asked for."""
-    parts = [list(course.first), list(course.second)]
+    parts = [list(part) for part in course.dialogues(pupil)]
     if pupil.arm == "GFT-shuffled":
         parts = [shuffled(part, course.stages, np.random.default_rng(pupil.seed)) for part in parts]
     return [balanced(part, course.stages) for part in parts] if even else parts
 
 
-def _labels(course: Course, dialogues: Sequence[Dialogue], seed: int) -> list[Example]:
-    """Return the labels of the scans of some dialogues as lessons."""
-    named = [(dialogue.id, course.stages[dialogue.id]) for dialogue in dialogues]
-    return labels_alone(named, course.images, np.random.default_rng(seed))
+def _fewer(
+    course: Course, pupil: Pupil, number: int, dialogues: Sequence[Dialogue], student: Student
+) -> list[Example] | None:
+    """Return what an arm learns in a stage in place of whole dialogues, if it does."""
+    rng = np.random.default_rng(pupil.seed)
+    if number in LABELS_ALONE.get(pupil.arm, ()):
+        named = [(dialogue.id, course.stages[dialogue.id]) for dialogue in dialogues]
+        return labels_alone(named, course.images, rng)
+    if number == 2 and pupil.arm == "GFT-few":
+        return examples(few(dialogues, FEW, rng), course.images, student)
+    return None
+
+
+def _read(folder: Path) -> Taught:
+    if not (folder / "corpus.json").is_file():
+        raise MissingError(f"no dialogues in {folder}: run notebook 04_dialogue with this profile")
+    first, second = (tuple(read_dialogues(folder / f"stage{stage}.jsonl")) for stage in (1, 2))
+    return first, second

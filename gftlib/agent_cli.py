@@ -13,12 +13,14 @@ from gftlib.dialogue_cli import price
 
 if TYPE_CHECKING:
     from gftlib.agent import Course
+    from gftlib.agent_hosted import HostedArm
     from gftlib.endpoint.client import Estimate
     from gftlib.profiles import Profile
 
 study = typer.Typer(no_args_is_help=True, help="The experts' study: blinded forms, and what came back.")
 hosted = typer.Typer(no_args_is_help=True, help="Tune a large hosted model on the dialogues.")
 
+Labels = Annotated[bool, typer.Option("--labels", help="the arm FT: the label of each scan, nothing else")]
 ProfileName = Annotated[str, typer.Option(help="smoke, phantom, phantom-llama or paper")]
 Workers = Annotated[int, typer.Option(min=1, help="processes at work at once")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="count and estimate the cost; send nothing")]
@@ -120,6 +122,7 @@ def hosted_tune(
     ] = False,
     dry_run: DryRun = False,
     wait_s: Annotated[float, typer.Option(min=0, help="longest wait; the job goes on without")] = 86_400.0,
+    labels: Labels = False,
 ) -> None:
     """Tune a hosted model on chapter 4's dialogues, or go on where a former run stopped."""
     from gftlib import agent, agent_hosted
@@ -127,8 +130,9 @@ def hosted_tune(
     from gftlib.profiles import load_profile
 
     settings = load_profile(profile)
-    folder = agent_hosted.hosted_folder(settings)
-    file = agent_hosted.tuning_records(agent.open_course(settings), settings, folder)
+    arm = _arm(labels)
+    folder = agent_hosted.hosted_folder(settings, arm)
+    file = agent_hosted.tuning_records(agent.open_course(settings), settings, folder, arm)
     tuning = agent_hosted.hosted_tuning(settings.hosted, wait_s)
     try:
         cost = f"about {tuning.usd(file):.2f} USD"
@@ -162,6 +166,7 @@ def hosted_ask(
     ] = False,
     dry_run: DryRun = False,
     workers: Workers = 1,
+    labels: Labels = False,
 ) -> None:
     """Ask the tuned model, or another, for the stage of scans that no one has learnt from, and score it."""
     from gftlib import agent, agent_hosted
@@ -171,9 +176,11 @@ def hosted_ask(
     from gftlib.profiles import load_profile
 
     settings = load_profile(profile)
-    if not cases:
+    arm = _arm(labels)
+    folder, course = agent_hosted.hosted_folder(settings, arm), agent.open_course(settings)
+    # A model that learnt labels alone has met no case.
+    if labels or not cases:
         settings = settings.model_copy(update={"hosted": settings.hosted.model_copy(update={"cases": 0})})
-    folder, course = agent_hosted.hosted_folder(settings), agent.open_course(settings)
     name = model or agent_hosted.tuned_model(folder)
     prices = {"usd_in": usd_in, "usd_out": usd_out, "max_usd": max_usd or None}
     endpoint = agent_hosted.asking_endpoint(
@@ -188,7 +195,7 @@ def hosted_ask(
         raise InputError("the images leave this machine only with --yes-send-images")
     found = agent_hosted.ask_stages(course, scans, requests, endpoint)
     shown = f"{name}, {settings.hosted.cases} cases"
-    found = found.assign(student=shown, arm="BS" if model else "GFT")
+    found = found.assign(student=shown, arm="BS" if model else arm)
     file = folder / f"stages-{endpoint.record.stem}-{settings.hosted.cases}.csv"
     with atomic_path(file) as temporary:
         found.to_csv(temporary, index=False)
@@ -197,17 +204,21 @@ def hosted_ask(
 
 
 @hosted.command("status")
-def hosted_status(profile: ProfileName = "smoke") -> None:
+def hosted_status(profile: ProfileName = "smoke", labels: Labels = False) -> None:
     """Say what has become of the tuning job; nothing is started or sent."""
     from gftlib import agent_hosted
     from gftlib.profiles import load_profile
     from gftlib.vlm.hosted import job_state
 
     settings = load_profile(profile)
-    folder = agent_hosted.hosted_folder(settings)
+    folder = agent_hosted.hosted_folder(settings, _arm(labels))
     state = job_state(agent_hosted.tuning_endpoint(settings.hosted, folder), folder)
     told = [f"{name}: {state[name]}" for name in ("job", "status", "reason", "model") if name in state]
     typer.echo("\n".join(told or ["no job was started yet: run `gftlib hosted tune` again"]))
+
+
+def _arm(labels: bool) -> HostedArm:
+    return "FT" if labels else "GFT"
 
 
 def _answers(name: str) -> tuple[Profile, Course, dict[str, dict[str, str]]]:

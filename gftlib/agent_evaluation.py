@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gftlib.agent import Course, pupils
+from gftlib.agent import Course, pupils, tuned
 from gftlib.agent_examination import STAGING
 from gftlib.datasets.images import read_scan
-from gftlib.dialogue.examination import STAGE_QUESTION, Phrase, mark_phrases
+from gftlib.dialogue.examination import MARKING, PRESENCE, STAGE_QUESTION, Phrase, mark_phrases
 from gftlib.dialogue.expert_study import Sample, blind, write_study
 from gftlib.dialogue.judge import HostedJudge, Judged
 from gftlib.dialogue.lessons import ARMS
+from gftlib.dialogue.prompts import student_system
 from gftlib.dialogue.rubric import Item
 from gftlib.dialogue.rule_judge import RuleJudge
 from gftlib.endpoint.client import Endpoint
@@ -29,6 +30,7 @@ from gftlib.profiles import Profile
 from gftlib.results import standing
 from gftlib.teaching import Lesson, true_lesions, unseen_tables
 from gftlib.vlm import retrieval
+from gftlib.vlm.chat import Conversation
 
 VERDICTS = {"true": "#1b7837", "partly": "#b35806", "false": "#b2182b"}
 """Colour of a phrase by what the oracle says of it."""
@@ -39,6 +41,18 @@ SCORES = {
     "non-perfusion/box_recall": "non-perfusion boxes",
 }
 RATERS = ("1", "2")
+METHODS = {
+    "gnn": "graph network",
+    "resnet18": "ResNet-18",
+    "svm": "biomarkers, support vectors",
+    "random_forest": "biomarkers, random forest",
+    "logistic": "biomarkers, logistic regression",
+}
+"""Methods of chapter 2 that stand in Table 2."""
+DEVICE, PUBLIC = "other device", "OCTA-500"
+"""Cohorts of Table 2, as chapter 2 names them."""
+TALK = (STAGE_QUESTION, PRESENCE[0], MARKING[0])
+"""Asked in turn in one conversation."""
 
 
 def explained_table(scores: Mapping[str, float], ceiling: Mapping[str, float]) -> pd.DataFrame:
@@ -68,6 +82,79 @@ def explained_table(scores: Mapping[str, float], ceiling: Mapping[str, float]) -
     return pd.DataFrame(table).fillna("–")
 
 
+def table_2(
+    moved: Mapping[str, Any], public: Mapping[str, Mapping[str, float]], profile: Profile
+) -> pd.DataFrame:
+    """Return how students and chapter 2's methods stage scans by other devices (GFT, Table 2).
+
+    Args:
+        moved: What `gftlib.dialogue.staging_answers.headline` gives of phantoms by another device.
+        public: What `gftlib.dialogue.staging_answers.two_grades` gives of OCTA-500; empty without it.
+        profile: Says which run of chapter 2 stands beside.
+    """
+    rows: dict[tuple[str, str], dict[str, float]] = {}
+    for key, entry in moved.items():
+        student, _, arm = key.rpartition("/")
+        rows[arm, student] = {
+            "phantoms, three stages": entry["mean"],
+            "phantoms, healthy against DR": entry["pooled"],
+        }
+    for key, scores in public.items():
+        student, _, arm = key.rpartition("/")
+        found = {f"{PUBLIC}, {name}": value for name, value in scores.items()}
+        rows.setdefault((arm, student), {}).update(found)
+    full = standing("02_staging", profile.name)
+    parts = {} if full is None else full.results["balanced_accuracy"]
+    columns = {DEVICE: "phantoms, three stages", PUBLIC: f"{PUBLIC}, balanced accuracy"}
+    for part, column in columns.items():
+        for method, name in METHODS.items():
+            if method in parts.get(part, {}):
+                rows.setdefault(("chapter 2", name), {})[column] = parts[part][method]["mean"]
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table.index = pd.MultiIndex.from_tuples(rows, names=["tuning", "model"]) if rows else table.index
+    return table
+
+
+def replies_table(replies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """Return how each student answered whether something is somewhere, mean over seeds, in per cent.
+
+    Args:
+        replies: Of `gftlib.dialogue.examination.replies`.
+    """
+    found: dict[tuple[str, str], list[Mapping[str, float]]] = {}
+    for part, shares in replies.items():
+        student, arm, _ = part.removeprefix("asked/").rsplit("/", 2)
+        found.setdefault((student, arm), []).append(shares)
+    rows = [
+        {"student": student, "tuning": arm}
+        | {name: f"{100 * np.mean([one[name] for one in each]):.1f} %" for name in each[0]}
+        for (student, arm), each in found.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def conversation_html(course: Course, profile: Profile, tuned_in: Path, name: str) -> str:
+    """Return a conversation about one scan with a student that sees it alone, as HTML.
+
+    Args:
+        course: Where the scan comes from.
+        profile: Which students there are; the first one tuned as GFT is asked, else the last of all.
+        tuned_in: Folder of chapter 5's results.
+        name: Of the scan.
+    """
+    known = pupils(profile)
+    pupil = next((one for one in known if one.arm == "GFT"), known[-1])
+    student = tuned(pupil, profile.tuning, tuned_in)
+    talk = Conversation(student, course.images[name], student_system(2), profile.agent.longest)
+    turns = "".join(
+        f"<dt>{html.escape(question)}</dt><dd>{html.escape(talk.ask(question))}</dd>" for question in TALK
+    )
+    return (
+        f"<p>{html.escape(pupil.name)}, {pupil.arm}, about the {course.stages[name]} scan above:</p>"
+        f"<dl>{turns}</dl>"
+    )
+
+
 def ceiling(profile: Profile) -> dict[str, float]:
     """Return what tables state rightly of unseen scans, by the run of chapter 4 that fits."""
     full = standing("04_dialogue", profile.name)
@@ -80,8 +167,8 @@ def ceiling(profile: Profile) -> dict[str, float]:
 def staged_answers(course: Course, profile: Profile, tuned_in: Path) -> dict[str, dict[str, str]]:
     """Return scan -> ``<student>/<arm>`` -> how its first seed explained the stage."""
     found: dict[str, dict[str, str]] = {}
-    for pupil in pupils(profile.tuning):
-        if pupil.seed == 0:
+    for pupil in pupils(profile):
+        if pupil.seed == 0 and pupil.fold == profile.dialogue.folds[0]:
             kept = read_json(tuned_in / pupil.folder / f"{STAGING}.json")["answers"]
             for name, (text,) in kept.items():
                 found.setdefault(name, {})[f"{pupil.name}/{pupil.arm}"] = text

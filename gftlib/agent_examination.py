@@ -7,6 +7,7 @@ from the dialogues alone.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,21 +15,24 @@ from typing import Any
 
 import pandas as pd
 
-from gftlib.agent import Course, Pupil, pupils, teach, tuned
+from gftlib.agent import Course, Pupil, pupils, run_name, teach, tuned, with_truth
+from gftlib.datasets import octa500
 from gftlib.dialogue.examination import (
+    ASKED,
     findings_paper,
     read_answers,
     read_claims,
     score_told,
     staging_paper,
 )
-from gftlib.dialogue.lessons import ARMS, FIRST_ALONE
+from gftlib.dialogue.lessons import ARMS, FIRST_ALONE, image_size
 from gftlib.dialogue.scoring import COLUMNS
+from gftlib.dialogue.staging_answers import read_answers as read_stages
 from gftlib.jobs import Progress, run_jobs
 from gftlib.paths import read_json, root, sha256, write_json
 from gftlib.phantoms.octa_files import write_cohort
 from gftlib.profiles import Profile
-from gftlib.sections import AgentSettings
+from gftlib.sections import AgentSettings, Staging
 from gftlib.teaching import true_faz, true_lesions
 from gftlib.vlm.backbones import Student
 from gftlib.vlm.conversations import Example
@@ -36,6 +40,8 @@ from gftlib.vlm.inference import answer
 from gftlib.vlm.tuning_state import weights_digest
 
 STAGING, FINDINGS = "staging", "findings"
+SHIFTED, OCTA500 = "shifted", "octa500"
+"""Cohorts that no student was tuned on: phantoms by another device, and OCTA-500 (GFT, Table 2)."""
 
 
 def teach_and_stage(
@@ -51,19 +57,19 @@ def teach_and_stage(
         progress: Called with (done, total) students.
 
     Returns:
-        student, arm, seed, scan, stage (a number) and answer; tuned students answer twice, the second time as
-        they were before stage 2, under the arm's name with `gftlib.dialogue.lessons.FIRST_ALONE`.
+        student, arm, seed, fold, scan, stage (a number) and answer; tuned students answer twice, the second
+        time as they were before stage 2, under the arm's name with `gftlib.dialogue.lessons.FIRST_ALONE`.
     """
-    jobs = [(pupil,) for pupil in pupils(profile.tuning)]
-    shared = (course, profile.tuning, profile.agent, folder)
+    jobs = [(pupil,) for pupil in pupils(profile)]
+    shared = (with_truth(course, profile, workers), profile.tuning, profile.agent, folder)
     found = run_jobs(_teach_and_stage, shared, jobs, workers, progress, profile.tuning.device)
     return pd.concat(found, ignore_index=True)
 
 
 def examine(
     course: Course, profile: Profile, tuned_in: Path, folder: Path, workers: int = 1
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Ask every student what it sees, and for the stage of scans by another device.
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Ask every student what it sees, and for the stage of scans by other devices.
 
     Args:
         course: Where the scans come from.
@@ -73,14 +79,16 @@ def examine(
         workers: Processes, a student each; on a GPU one.
 
     Returns:
-        The rows of `gftlib.dialogue.scoring.score_scan`, one part ``asked/<student>/<arm>/<seed>`` a student;
-        and the answers on the stage of shifted scans, in the columns of `teach_and_stage`.
+        The rows of `gftlib.dialogue.scoring.score_scan`, one part ``asked/<student>/<arm>/<run>`` a student;
+        the answers behind them: part, scan, asked and answer; and the answers on the stage of the scans of
+        `SHIFTED` and `OCTA500`, in the columns of `teach_and_stage` with ``cohort``.
     """
-    jobs = [(pupil,) for pupil in pupils(profile.tuning)]
-    shared = (course, profile.tuning, profile.agent, tuned_in, folder, shifted(course, profile, workers))
+    jobs = [(pupil,) for pupil in pupils(profile)]
+    elsewhere = {SHIFTED: shifted(course, profile, workers), OCTA500: public(profile.staging)}
+    shared = (course, profile.tuning, profile.agent, tuned_in, folder, elsewhere)
     found = run_jobs(_examine, shared, jobs, workers, device=profile.tuning.device)
-    told, elsewhere = zip(*found, strict=True)
-    return pd.concat(told, ignore_index=True), pd.concat(elsewhere, ignore_index=True)
+    scored, told, staged = (pd.concat(part, ignore_index=True) for part in zip(*found, strict=True))
+    return scored, told, staged
 
 
 def volunteered(course: Course, staged: pd.DataFrame) -> pd.DataFrame:
@@ -91,7 +99,7 @@ def volunteered(course: Course, staged: pd.DataFrame) -> pd.DataFrame:
         staged: Answers of `teach_and_stage`; those of stage 1 alone are left out.
 
     Returns:
-        Rows of parts ``told/<student>/<arm>/<seed>``, without boxes.
+        Rows of parts ``told/<student>/<arm>/<run>``, without boxes.
     """
     truth = {
         name: (true_lesions(scan), true_faz(scan))
@@ -99,23 +107,39 @@ def volunteered(course: Course, staged: pd.DataFrame) -> pd.DataFrame:
         if (scan := course.scans[name]).spec is not None
     }
     rows = []
+    staged = read_stages(staged)
     for row in staged[staged["arm"].isin(ARMS)].itertuples(index=False):
         if row.scan in truth:
-            part = f"told/{row.student}/{row.arm}/{row.seed}"
+            part = f"told/{row.student}/{row.arm}/{run_name(row.seed, row.fold)}"
             told = read_claims(row.answer)
             rows += score_told(row.scan, part, course.stages[row.scan], told, *truth[row.scan])
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def shifted(course: Course, profile: Profile, workers: int = 1) -> dict[str, Path]:
-    """Return images of unseen phantoms by another device; real scans have none."""
+def shifted(course: Course, profile: Profile, workers: int = 1) -> dict[str, tuple[Path, int]]:
+    """Return images of unseen phantoms by another device with their stages; real scans have none."""
     names = [n for n in course.unseen(profile.agent.shifted) if course.scans[n].spec is not None]
     specs = [replace(course.scans[name].spec, look="b") for name in names]
     if not specs:
         return {}
     folder = root() / "runs" / profile.name / "cohorts" / "octa_shifted"
     write_cohort(folder, specs, workers=workers if len(specs) > 50 else 1)
-    return {spec.scan_id: folder / f"{spec.scan_id}.png" for spec in specs}
+    stage = dict(zip(course.rows["scan"], course.rows["stage"], strict=True))
+    return {
+        name: (folder / f"{spec.scan_id}.png", stage[name]) for name, spec in zip(names, specs, strict=True)
+    }
+
+
+def public(settings: Staging) -> dict[str, tuple[Path, int]]:
+    """Return OCTA-500's healthy scans (0) and those with diabetic retinopathy (1), where it is there.
+
+    Raises:
+        MissingError, InputError: As `gftlib.datasets.octa500.read`.
+    """
+    place = os.path.expandvars(settings.octa500)
+    if not place or "$" in place:
+        return {}
+    return {scan.scan: (scan.path, scan.label) for scan in octa500.read(place)}
 
 
 def answers(
@@ -159,39 +183,46 @@ def _paper(kind: str, images: Mapping[str, Path]) -> dict[str, Example]:
 
 
 def _stage_rows(
-    course: Course, pupil: Pupil, told: Mapping[str, tuple[str, ...]], when: str = ""
+    stage: Mapping[str, int], pupil: Pupil, told: Mapping[str, tuple[str, ...]], when: str = ""
 ) -> pd.DataFrame:
-    stage = dict(zip(course.rows["scan"], course.rows["stage"], strict=True))
-    arm = pupil.arm + when
-    rows = [(pupil.name, arm, pupil.seed, name, stage[name], text) for name, (text,) in told.items()]
-    return pd.DataFrame(rows, columns=["student", "arm", "seed", "scan", "stage", "answer"])
+    who = (pupil.name, pupil.arm + when, pupil.seed, pupil.fold)
+    rows = [(*who, name, stage[name], text) for name, (text,) in told.items()]
+    return pd.DataFrame(rows, columns=["student", "arm", "seed", "fold", "scan", "stage", "answer"])
 
 
 def _teach_and_stage(shared: tuple[Any, ...], pupil: Pupil) -> pd.DataFrame:
     course, settings, agent, folder = shared
+    stage = dict(zip(course.rows["scan"], course.rows["stage"], strict=True))
     paper = _paper(STAGING, {name: course.images[name] for name in course.unseen()})
     place = folder / pupil.folder
     student = teach(course, pupil, settings, folder)
-    rows = _stage_rows(course, pupil, answers(student, paper, agent, place / f"{STAGING}.json"))
+    rows = _stage_rows(stage, pupil, answers(student, paper, agent, place / f"{STAGING}.json"))
     if pupil.arm == "BS":
         return rows
     del student  # makes room for the next, which may be large
     early = answers(tuned(pupil, settings, folder, 1), paper, agent, place / f"{STAGING}_stage1.json")
-    return pd.concat([rows, _stage_rows(course, pupil, early, FIRST_ALONE)], ignore_index=True)
+    return pd.concat([rows, _stage_rows(stage, pupil, early, FIRST_ALONE)], ignore_index=True)
 
 
-def _examine(shared: tuple[Any, ...], pupil: Pupil) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _examine(shared: tuple[Any, ...], pupil: Pupil) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     course, settings, agent, tuned_in, folder, elsewhere = shared
     student = tuned(pupil, settings, tuned_in)
     place = folder / pupil.folder
     shown = {name: course.images[name] for name in course.unseen(agent.explained)}
     told = answers(student, _paper(FINDINGS, shown), agent, place / f"{FINDINGS}.json")
-    part = f"asked/{pupil.name}/{pupil.arm}/{pupil.seed}"
+    part = f"asked/{pupil.name}/{pupil.arm}/{pupil.run}"
     rows = []
     for name, texts in told.items():
         scan = course.scans[name]
         if scan.spec is not None:
-            stage, read = course.stages[name], read_answers(texts, student)
+            stage, read = course.stages[name], read_answers(texts, student, image_size(scan.image))
             rows += score_told(name, part, stage, read, true_lesions(scan), true_faz(scan))
-    stages = answers(student, _paper(STAGING, elsewhere), agent, place / "shifted.json") if elsewhere else {}
-    return pd.DataFrame(rows, columns=list(COLUMNS)), _stage_rows(course, pupil, stages)
+    said = [(part, name, *pair) for name, texts in told.items() for pair in zip(ASKED, texts, strict=True)]
+    staged = []
+    for cohort, scans in elsewhere.items():
+        paper = _paper(STAGING, {name: image for name, (image, _) in scans.items()})
+        stages = answers(student, paper, agent, place / f"{cohort}.json") if scans else {}
+        known = {name: stage for name, (_, stage) in scans.items()}
+        staged.append(_stage_rows(known, pupil, stages).assign(cohort=cohort))
+    scored = pd.DataFrame(rows, columns=list(COLUMNS))
+    return scored, pd.DataFrame(said, columns=["part", "scan", "asked", "answer"]), pd.concat(staged)

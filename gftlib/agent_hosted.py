@@ -7,18 +7,17 @@ which layers learn. A model as it came is asked in the same words; without the c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from gftlib.agent import Course
 from gftlib.dialogue.examination import STAGE_QUESTION
 from gftlib.dialogue.hosted_tuning import hosted_records
-from gftlib.dialogue.lessons import SIZE
 from gftlib.dialogue.prompts import student_system
-from gftlib.dialogue.records import Dialogue
+from gftlib.dialogue.records import Dialogue, Pair
 from gftlib.endpoint.client import Endpoint, EndpointError
 from gftlib.endpoint.messages import Request
 from gftlib.endpoint.profiled import profiled_endpoint
@@ -27,30 +26,43 @@ from gftlib.octa.table_rows import ScanTable, read_tables
 from gftlib.paths import read_json, root
 from gftlib.profiles import Profile
 from gftlib.sections import HostedSettings, TeacherEndpoint
-from gftlib.teaching import unseen_tables
+from gftlib.teaching import taught_splits, unseen_tables
 from gftlib.vlm.hosted import STATE, HostedTuning, dialect
 from gftlib.vlm.hosted_files import TuningFile, question, write_tuning_file
 from gftlib.vlm.retrieval import Case, CasePool, Scan
 
+HostedArm = Literal["FT", "GFT"]
+STAGE = 2
+"""Of the system text in which the model is taught both stages, and asked."""
 ANSWER_TOKENS = 1024
 """Longest answer of the tuned model."""
 CONCURRENCY = 8
 """Questions on their way at once."""
 
 
-def hosted_folder(profile: Profile) -> Path:
-    """Return where tuning file, job and record are kept."""
-    return root() / "runs" / profile.name / "06_agent_evaluation" / "hosted"
+def hosted_folder(profile: Profile, arm: HostedArm = "GFT") -> Path:
+    """Return where tuning file, job and record are kept: apart for each arm and number of similar cases."""
+    cases = profile.hosted.cases if arm == "GFT" else 0
+    return root() / "runs" / profile.name / "06_agent_evaluation" / "hosted" / f"{arm}-{cases}-cases"
 
 
-def tuning_records(course: Course, profile: Profile, folder: Path) -> TuningFile:
+def tuning_records(course: Course, profile: Profile, folder: Path, arm: HostedArm = "GFT") -> TuningFile:
     """Write the tuning file of a course to ``folder``, on this machine alone.
+
+    Args:
+        course: Dialogues and scans.
+        profile: Its ``hosted`` section.
+        folder: Gets ``train.jsonl``.
+        arm: ``GFT``, the dialogues beside similar cases; ``FT``, the label of each scan alone (GFT, Table 1).
 
     Raises:
         InputError: If the service would refuse the file, or fewer cases are left than asked for.
         MissingError: If an image or the tables of chapter 4 are not there.
     """
-    return write_tuning_file(folder / "train.jsonl", _records(course, similar_cases(course, profile)))
+    if arm == "FT":
+        return write_tuning_file(folder / "train.jsonl", _records(course, _labelled(course), None))
+    cases = similar_cases(course, profile)
+    return write_tuning_file(folder / "train.jsonl", _records(course, _merged(course), cases))
 
 
 def similar_cases(course: Course, profile: Profile) -> dict[str, tuple[Case, ...]] | None:
@@ -143,7 +155,7 @@ def stage_requests(course: Course, profile: Profile, names: Sequence[str], worke
         _, tables = unseen_tables(profile, names, folder, workers)
         asked = _scans(course, list(tables.values()))
         cases = _nearest(course, profile, asked, _taught(course, profile))
-    system = student_system(1)
+    system = student_system(STAGE)
     return [question(course.images[n], [STAGE_QUESTION], system, cases.get(n, ())) for n in names]
 
 
@@ -181,7 +193,8 @@ def _nearest(
     course: Course, profile: Profile, scans: Sequence[Scan], taught: Sequence[Scan]
 ) -> dict[str, tuple[Case, ...]]:
     settings = profile.hosted
-    rows = course.rows[course.rows["split"].isin(profile.dialogue.splits)]
+    splits = taught_splits(profile, profile.dialogue.folds[0])
+    rows = course.rows[course.rows["split"].isin(splits)]
     pool = CasePool(taught, set(rows["subject"].astype(str)), settings.scaling, settings.measure)
     found = pool.nearest(scans, settings.cases)
     return {scan.table.scan: cases for scan, cases in zip(scans, found, strict=True)}
@@ -215,10 +228,18 @@ def asking_endpoint(
     return Endpoint(chosen, folder / f"{re.sub(r'[^A-Za-z0-9.-]', '_', model)}.jsonl")
 
 
-def _records(course: Course, cases: Mapping[str, tuple[Case, ...]] | None) -> Iterator[dict[str, Any]]:
-    for dialogue in _merged(course):
+def _records(
+    course: Course, dialogues: Iterable[Dialogue], cases: Mapping[str, tuple[Case, ...]] | None
+) -> Iterator[dict[str, Any]]:
+    for dialogue in dialogues:
         images = course.images[dialogue.id].parent
-        yield from hosted_records([dialogue], images, cases, size=SIZE)
+        yield from hosted_records([dialogue], images, cases)
+
+
+def _labelled(course: Course) -> Iterator[Dialogue]:
+    for dialogue in course.first:
+        pair = Pair(question=STAGE_QUESTION, answer=f"{course.stages[dialogue.id]}.", kind="diagnosis")
+        yield dialogue.model_copy(update={"stage": STAGE, "pairs": (pair,)})
 
 
 def _merged(course: Course) -> Iterator[Dialogue]:
@@ -227,4 +248,4 @@ def _merged(course: Course) -> Iterator[Dialogue]:
         if first.id not in second:
             raise InputError(f"scan {first.id} has a dialogue of stage 1 and none of stage 2")
         more = second[first.id]
-        yield more.model_copy(update={"pairs": (*first.pairs, *more.pairs)})
+        yield more.model_copy(update={"stage": STAGE, "pairs": (*first.pairs, *more.pairs)})

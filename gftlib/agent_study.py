@@ -74,22 +74,20 @@ def lesson_html(course: Course, profile: Profile) -> str:
     return background + shown + grammar
 
 
-def losses(settings: TuningSettings, folder: Path) -> dict[str, dict[str, list[float]]]:
+def losses(profile: Profile, folder: Path) -> dict[str, dict[str, list[float]]]:
     """Return student -> arm -> the loss of each step of the first seed, its stages one after the other."""
     found: dict[str, dict[str, list[float]]] = {}
-    for pupil in pupils(settings):
-        if pupil.arm != "BS" and pupil.seed == 0:
+    for pupil in pupils(profile):
+        if pupil.arm != "BS" and (pupil.seed, pupil.fold) == (0, profile.dialogue.folds[0]):
             found.setdefault(pupil.name, {})[pupil.arm] = _losses(folder, pupil)
     return found
 
 
-def last_losses(settings: TuningSettings, folder: Path) -> dict[str, float]:
+def last_losses(profile: Profile, folder: Path) -> dict[str, float]:
     """Return the mean loss of the last ten steps of each tuned student."""
     return {
-        "/".join((pupil.name, pupil.arm, str(pupil.seed))): round(
-            float(np.mean(_losses(folder, pupil)[-10:])), 5
-        )
-        for pupil in pupils(settings)
+        "/".join((pupil.name, pupil.arm, pupil.run)): round(float(np.mean(_losses(folder, pupil)[-10:])), 5)
+        for pupil in pupils(profile)
         if pupil.arm != "BS"
     }
 

@@ -36,21 +36,28 @@ def build(
     settings = load_profile(profile)
     wanted = settings.dialogue
     folder = Path(out) if out else root() / "runs" / profile / "04_dialogue"
-    lesson = teaching.prepare(settings, folder, workers)
-    sent = wanted.teacher == "hosted" and wanted.send_images
-    pupils = lesson.pupils(sent, workers)
-    if dry_run:
-        typer.echo(f"{len(pupils)} scans, {len(pupils)} + {len(pupils) * wanted.pairs} pairs")
-        costs = corpus.estimate(pupils, wanted, folder) if wanted.teacher == "hosted" else []
-        for stage, cost in enumerate(costs, start=1):
-            typer.echo(_told(stage, cost))
-        return
-    made = corpus.build(pupils, wanted, folder, settings.seed, yes_send_images, poll_s)
-    pairs = sum(len(dialogue.pairs) for dialogue in (*made.first, *made.second))
-    typer.echo(f"{pairs} pairs about {len(pupils)} scans in {folder}")
-    for name, why in made.missing.items():
-        typer.echo(f"{name}: {why}", err=True)
-    raise typer.Exit(code=1 if made.missing else 0)
+    sent, missing = wanted.teacher == "hosted" and wanted.send_images, 0
+    for fold in wanted.folds:
+        lesson, place = (
+            teaching.prepare(settings, folder, workers, fold=fold),
+            teaching.fold_place(folder, settings, fold),
+        )
+        pupils = lesson.pupils(sent, workers)
+        if dry_run:
+            typer.echo(
+                f"fold {fold}: {len(pupils)} scans, {len(pupils)} + {len(pupils) * wanted.pairs} pairs"
+            )
+            costs = corpus.estimate(pupils, wanted, place) if wanted.teacher == "hosted" else []
+            for stage, cost in enumerate(costs, start=1):
+                typer.echo(_told(stage, cost))
+            continue
+        made = corpus.build(pupils, wanted, place, settings.seed, yes_send_images, poll_s)
+        pairs = sum(len(dialogue.pairs) for dialogue in (*made.first, *made.second))
+        typer.echo(f"{pairs} pairs about {len(pupils)} scans in {place}")
+        for name, why in made.missing.items():
+            typer.echo(f"{name}: {why}", err=True)
+        missing += len(made.missing)
+    raise typer.Exit(code=1 if missing else 0)
 
 
 @app.command()

@@ -123,7 +123,8 @@ def costs(profile: Profile) -> list[Cost]:
 
 def _costs(profile: Profile) -> Iterator[Cost]:
     asked, parts = profile.dialogue.endpoint, hosted(profile)
-    scans = round(profile.octa.scans * len(profile.dialogue.splits) / SPLITS)
+    corpora = len(profile.dialogue.folds)
+    scans = round(profile.octa.scans * len(profile.dialogue.splits) / SPLITS) * corpora
     if "teacher" in parts:
         build = f"gftlib dialogue build --profile {profile.name} --dry-run"
         yield _cost("teacher, both stages", 2 * scans, asked, build, asked.batch)

@@ -230,7 +230,7 @@ class TuningSettings(Strict):
     """Chapters 5 and 6: the students and how they are tuned (GFT, section 2.5)."""
 
     students: dict[str, int] = Field(min_length=1, description="name, folder or hub id of each: its seeds")
-    arms: list[Literal["BS", "FT", "GFT", "GFT-labels", "GFT-shuffled"]] = Field(
+    arms: list[Literal["BS", "FT", "GFT", "GFT-labels", "GFT-shuffled", "GFT-few", "GFT-truth"]] = Field(
         min_length=1, description="what is compared; BS is the student as it came"
     )
     rank: int = Field(ge=1, description="of LoRA (the paper's code: 64)")
@@ -292,7 +292,10 @@ class DialogueSettings(Strict):
 
     teacher: Literal["offline", "hosted"] = Field(description="by rule from the table, or a model")
     splits: list[Annotated[int, Field(ge=1, le=5)]] = Field(
-        min_length=1, description="splits that are taught; split 0 never is"
+        min_length=1, description="splits that are taught in fold 1, shifted by one a fold; split 0 never is"
+    )
+    folds: list[Annotated[int, Field(ge=1, le=5)]] = Field(
+        min_length=1, description="folds whose networks explain, a corpus and students of its own each"
     )
     stage_source: Literal["label", "predicted"] = Field(
         description="the stage that the teacher is told: the label (the paper) or the network's (its code)"

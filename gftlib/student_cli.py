@@ -78,10 +78,18 @@ def chat(
 
 
 def _conversation(image: Path, name: str, adapter: Path | None, device: str, longest: int) -> Conversation:
+    from gftlib.datasets.eight_bit import eight_bit_image
     from gftlib.dialogue.prompts import student_system
+    from gftlib.errors import InputError
     from gftlib.vlm.backbones import load_student
     from gftlib.vlm.chat import Conversation
-    from gftlib.vlm.conversations import read_image
 
-    read_image(image)
-    return Conversation(load_student(name, adapter, device), image, student_system(2), longest)
+    scan = eight_bit_image(image)
+    try:
+        student = load_student(name, adapter, device)
+    except (OSError, ValueError, RuntimeError, AssertionError) as error:
+        # What transformers, peft and torch say of folders, adapters and devices; its first line says most.
+        where = f" with the adapter {adapter}" if adapter else ""
+        told = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise InputError(f"student {name!r}{where} cannot be loaded on {device}: {told}") from error
+    return Conversation(student, scan, student_system(2), longest)

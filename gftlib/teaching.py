@@ -15,7 +15,9 @@ import numpy as np
 import pandas as pd
 
 from gftlib import results
+from gftlib.datasets.eight_bit import eight_bit
 from gftlib.datasets.images import read_scan
+from gftlib.dialogue import corpus
 from gftlib.dialogue.corpus import Corpus
 from gftlib.dialogue.display import dialogue_html
 from gftlib.dialogue.figures import Claims
@@ -39,8 +41,10 @@ from gftlib.paths import read_json, root, sha256, write_json
 from gftlib.phantoms.lesion_masks import crop_lesion
 from gftlib.profiles import Profile
 
-FOLD, SEED = 1, 0
-"""The network that explains. The split that validated it gives no healthy reference either."""
+SEED = 0
+"""Of the network that explains, one a fold. The split that validated it gives no healthy reference either."""
+SPLITS = 5
+"""Splits that are ever trained on."""
 TAUGHT, UNSEEN = "taught", "unseen"
 SHOWN: tuple[Kind, ...] = ("quadrant", "vessels", "perfusion", "presence", "grounding")
 """Stage 2 questions of an example, one of each kind."""
@@ -56,7 +60,8 @@ class Lesson:
         rows: scan, subject, stage and split of each.
         reference: From the healthy scans of the training fold.
         tables: Of the scans that are taught, by name.
-        folder: Of the chapter's results.
+        folder: Of the chapter's results, or of a further fold's.
+        fold: Whose network explains.
     """
 
     scans: dict[str, Scan]
@@ -65,6 +70,7 @@ class Lesson:
     reference: HealthyReference
     tables: dict[str, ScanTable]
     folder: Path
+    fold: int = 1
 
     def example(self, stage: int) -> ScanTable:
         """Return the table of a taught scan that the network stages rightly, with the most to tell.
@@ -96,13 +102,39 @@ class Lesson:
             workers,
         )
         return [
-            TeacherScan(table, self.scans[name].image.name, self.scans[name].image, overlays[name])
+            TeacherScan(
+                table,
+                self.scans[name].image.name,
+                eight_bit(self.scans[name].image, self.folder / "eight_bit"),
+                overlays[name],
+            )
             for name, table in self.tables.items()
         ]
 
 
+def fold_place(folder: Path | str, profile: Profile, fold: int) -> Path:
+    """Return where a fold's tables and dialogues are: those of the first in the chapter's own folder."""
+    return Path(folder) if fold == profile.dialogue.folds[0] else Path(folder) / f"fold{fold}"
+
+
+def taught_splits(profile: Profile, fold: int) -> list[int]:
+    """Return the splits whose scans a fold teaches, never the one that validated its network.
+
+    Raises:
+        InputError: If the profile has that one taught.
+    """
+    found = [(split + fold - 2) % SPLITS + 1 for split in profile.dialogue.splits]
+    if fold in found:
+        raise InputError("dialogue.splits holds 1, which validates the network of fold 1: leave it out")
+    return found
+
+
 def prepare(
-    profile: Profile, folder: Path | str, workers: int = 1, progress: Progress | None = None
+    profile: Profile,
+    folder: Path | str,
+    workers: int = 1,
+    progress: Progress | None = None,
+    fold: int | None = None,
 ) -> Lesson:
     """Make the tables of the scans that are taught, from the graphs of chapter 1 and a network of chapter 2.
 
@@ -111,27 +143,31 @@ def prepare(
         folder: Of the chapter's results; a second call makes only what is missing there.
         workers: Processes.
         progress: Called with (done, total) after each table made now.
+        fold: Whose network explains; the first of the profile if not given.
 
     Raises:
         MissingError: If chapter 2 has not been run for the profile.
-        InputError: If the training fold has fewer than two healthy scans.
+        InputError: If the training fold has fewer than two healthy scans, or is taught its validation split.
     """
+    fold = profile.dialogue.folds[0] if fold is None else fold
+    splits, folder = taught_splits(profile, fold), fold_place(folder, profile, fold)
     cohort = open_cohort(profile)
     graphs = root() / "runs" / profile.name / "01_graph_construction" / "graphs"
     batch = extract(cohort, graphs, workers, **profile.graph.model_dump())
     there = [scan for scan in cohort if scan.name in batch.graphs]
     rows = stage_table(there)
-    healthy = rows[(rows["stage"] == 0) & ~rows["split"].isin([TEST_SPLIT, FOLD])]
-    reference = _reference([batch.graphs[name] for name in healthy["scan"]], Path(folder), workers)
+    healthy = rows[(rows["stage"] == 0) & ~rows["split"].isin([TEST_SPLIT, fold])]
+    reference = _reference([batch.graphs[name] for name in healthy["scan"]], folder, workers)
     lesson = Lesson(
         {scan.name: scan for scan in there},
         {scan.name: batch.graphs[scan.name] for scan in there},
         rows,
         reference,
         {},
-        Path(folder),
+        folder,
+        fold,
     )
-    taught = rows.loc[rows["split"].isin(profile.dialogue.splits), "scan"]
+    taught = rows.loc[rows["split"].isin(splits), "scan"]
     return replace(lesson, tables=explain_tables(profile, lesson, list(taught), folder, workers, progress))
 
 
@@ -143,7 +179,7 @@ def explain_tables(
     workers: int = 1,
     progress: Progress | None = None,
 ) -> dict[str, ScanTable]:
-    """Make the tables of scans, taught or not, by the network that explains.
+    """Make the tables of scans, taught or not, by the network of the lesson's fold.
 
     Args:
         profile: As `prepare`.
@@ -153,10 +189,10 @@ def explain_tables(
         workers: Processes.
         progress: As `prepare`.
     """
-    network = staging_network(profile, FOLD, SEED)
+    network = staging_network(profile, lesson.fold, SEED)
     baseline = fitted_baseline(profile.attribution, network, list(lesson.scans.values()), lesson.graphs)
     runs = root() / "runs" / profile.name
-    weights = fold_folder(runs / "02_staging" / "gnn", SEED, FOLD) / "model.safetensors"
+    weights = fold_folder(runs / "02_staging" / "gnn", SEED, lesson.fold) / "model.safetensors"
     explainer = Explainer(weights, ig_config(profile.attribution), baseline)
     stages = dict(zip(lesson.rows["scan"], lesson.rows["stage"], strict=True))
     labelled = [Labelled(name, lesson.graphs[name], int(stages[name])) for name in names]
@@ -177,6 +213,27 @@ def unseen_tables(
     """
     lesson = prepare(profile, root() / "runs" / profile.name / "04_dialogue", workers)
     return lesson, explain_tables(profile, lesson, names, folder, workers)
+
+
+def further_folds(profile: Profile, folder: Path | str, workers: int = 1) -> dict[str, str]:
+    """Have the dialogues of the other folds written, each from the tables of its own network.
+
+    A hosted teacher is sent no scan here; `gftlib dialogue build` asks for consent and writes all folds.
+
+    Args:
+        profile: As `prepare`.
+        folder: Of the chapter's results.
+        workers: Processes.
+
+    Returns:
+        ``<fold> <scan> stage <n>`` -> why it has no dialogue.
+    """
+    missing = {}
+    for fold in profile.dialogue.folds[1:]:
+        lesson = prepare(profile, folder, workers, fold=fold)
+        made = corpus.build(lesson.pupils(), profile.dialogue, lesson.folder, profile.seed)
+        missing |= {f"fold {fold} {name}": why for name, why in made.missing.items()}
+    return missing
 
 
 def true_lesions(scan: Scan) -> list[TrueLesion]:
@@ -230,12 +287,12 @@ def claims(lesson: Lesson, stages: Sequence[int] = (1, 2)) -> list[Claims]:
     return found
 
 
-def dialogues(lesson: Lesson, corpus: Corpus, stages: Sequence[int] = (1, 2)) -> str:
+def dialogues(lesson: Lesson, made: Corpus, stages: Sequence[int] = (1, 2)) -> str:
     """Return examples as HTML: scan and heatmap above a dialogue of both stages (GFT, Fig. 2).
 
     Args:
         lesson: Where the scans come from.
-        corpus: Their dialogues.
+        made: Their dialogues.
         stages: One example of each.
     """
     parts = []
@@ -243,7 +300,7 @@ def dialogues(lesson: Lesson, corpus: Corpus, stages: Sequence[int] = (1, 2)) ->
         name = lesson.example(stage).scan
         first, second = (
             [pair for dialogue in part if dialogue.id == name for pair in dialogue.pairs]
-            for part in (corpus.first, corpus.second)
+            for part in (made.first, made.second)
         )
         shown = [next(pair for pair in second if pair.kind == kind) for kind in SHOWN if _has(second, kind)]
         source = "phantom" if lesson.scans[name].spec is not None else "scan"

@@ -45,8 +45,9 @@ def _gft(settings: Profile) -> Iterator[str]:
     from gftlib import agent
     from gftlib.paths import root
 
-    course, folder = agent.open_course(settings), root() / "runs" / settings.name / CHAPTERS[5]
-    for pupil in agent.pupils(settings.tuning):
+    course = agent.with_truth(agent.open_course(settings), settings)
+    folder = root() / "runs" / settings.name / CHAPTERS[5]
+    for pupil in agent.pupils(settings):
         if pupil.arm != "BS":
             agent.teach(course, pupil, settings.tuning, folder)
             yield str(pupil.folder)

@@ -77,6 +77,7 @@ def _agent(profile: Profile) -> list[Tuning]:
             name,
             arm,
             seeds
+            * len(profile.dialogue.folds)
             * _seconds(
                 name,
                 ADAPTED + AGAIN * settings.checkpointing,

@@ -12,10 +12,19 @@ from matplotlib.figure import Figure
 from gftlib import plots
 from gftlib.dialogue.lessons import ARMS, FIRST_ALONE
 
+COLOURS = plots.COLOURS | {"few": "#56B4E9"}
 LOOKS = dict(
     zip(
         ARMS,
-        (("neutral", "^"), ("vessel", "s"), ("pdr", "o"), ("npdr", "v"), ("ica", "D")),
+        (
+            ("neutral", "^"),
+            ("vessel", "s"),
+            ("pdr", "o"),
+            ("npdr", "v"),
+            ("ica", "D"),
+            ("few", "P"),
+            ("healthy", "X"),
+        ),
         strict=True,
     )
 )
@@ -34,7 +43,7 @@ def loss_figure(losses: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
             for arm, values in arms.items():
                 width = max(1, len(values) // 40)
                 smooth = pd.Series(values).rolling(width, min_periods=1).mean()
-                ax.plot(np.arange(1, len(values) + 1), smooth, color=plots.COLOURS[LOOKS[arm][0]], label=arm)
+                ax.plot(np.arange(1, len(values) + 1), smooth, color=COLOURS[LOOKS[arm][0]], label=arm)
             ax.set(xlabel="step", ylabel="loss per token", title=student, yscale="log")
             ax.legend(fontsize=8)
     return figure
@@ -61,11 +70,11 @@ def staging_figure(scores: Mapping[str, Any], reference: Mapping[str, float], ab
                 colour, marker = LOOKS[arm]
                 height = y + 0.13 * (k - (len(ARMS) - 1) / 2)
                 each = entry["balanced_accuracy"]
-                ax.plot(each, [height] * len(each), marker, color=plots.COLOURS[colour], markersize=5)
+                ax.plot(each, [height] * len(each), marker, color=COLOURS[colour], markersize=5)
                 tick = [height - 0.06, height + 0.06]
-                ax.plot([entry["mean"]] * 2, tick, color=plots.COLOURS[colour], label=arm)
+                ax.plot([entry["mean"]] * 2, tick, color=COLOURS[colour], label=arm)
                 early = scores.get(f"{student}/{arm}{FIRST_ALONE}", {}).get("balanced_accuracy", [])
-                hollow = {"markerfacecolor": "none", "color": plots.COLOURS[colour], "markersize": 5}
+                hollow = {"markerfacecolor": "none", "color": COLOURS[colour], "markersize": 5}
                 ax.plot(early, [height] * len(early), marker, **hollow)
         for (name, value), side in zip(reference.items(), ("right", "left"), strict=False):
             ax.axvline(value, color="0.4", linewidth=1, linestyle="--")
@@ -102,7 +111,7 @@ def explanation_figure(scores: Mapping[str, float], ceiling: Mapping[str, float]
                     for key, v in scores.items()
                     if key.startswith(f"{part}/") and key.endswith(score) and key.count("/") == end
                 ]
-                ax.plot(values, [y] * len(values), marker, color=plots.COLOURS[colour], markersize=5)
+                ax.plot(values, [y] * len(values), marker, color=COLOURS[colour], markersize=5)
             if score in ceiling:
                 ax.axvline(ceiling[score], color="0.3", linewidth=1, linestyle="--")
             ax.set(xlabel=title, xlim=(-0.03, 1.03), ylim=(max(1, len(parts)) - 0.5, -0.5))

@@ -137,7 +137,7 @@ def _finished(folder: Path, key: str) -> Corpus | None:
 
 def _key(scans: Sequence[TeacherScan], settings: DialogueSettings, seed: int) -> str:
     """Digest what a corpus depends on; how a hosted teacher is reached and paid is no part of it."""
-    asked = settings.model_dump(exclude={"endpoint", "splits"})
+    asked = settings.model_dump(exclude={"endpoint", "splits", "folds"})
     if settings.teacher == "hosted":
         asked["model"] = expanded(settings.endpoint.model)
     told = [[scan.table.model_dump_json(), scan.image] for scan in scans]

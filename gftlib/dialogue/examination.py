@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from gftlib.boxes import QUADRANTS, parse_boxes
 from gftlib.dialogue.claims import affirms, claims, named
-from gftlib.dialogue.lessons import SIZE
 from gftlib.dialogue.prompts import student_system
 from gftlib.dialogue.questions import NAMES, QUESTIONS
 from gftlib.dialogue.scoring import COLUMNS, FAZ, TrueLesion, claim
@@ -34,6 +34,8 @@ PRESENCE = tuple(
 )
 """One question for each of `CELLS`."""
 MARKED: tuple[str, ...] = (FAZ, *FINDING_KINDS)
+ASKED = (*(f"{kind}, {q}" for kind, q in CELLS), *(f"mark {what}" for what in MARKED))
+"""What each question of `findings_paper` asks for."""
 MARKING = tuple(
     QUESTIONS["mark"][0].format(thing=NAMES.get(what, "the foveal avascular zone")) for what in MARKED
 )
@@ -68,8 +70,8 @@ class Told:
     rejected: int
 
 
-def read_answers(answers: Sequence[str], student: Student, size: tuple[int, int] = SIZE) -> Told:
-    """Read the answers to `findings_paper`, in its order."""
+def read_answers(answers: Sequence[str], student: Student, size: tuple[int, int]) -> Told:
+    """Read the answers to `findings_paper`, in its order, about an image of a size (height, width)."""
     verdicts = [affirms(text, *cell) for text, cell in zip(answers, CELLS, strict=False)]
     quadrants = {
         kind: tuple(q for (k, q), v in zip(CELLS, verdicts, strict=True) if k == kind and v)
@@ -152,3 +154,22 @@ def mark_phrases(text: str, lesions: Sequence[TrueLesion]) -> list[Phrase]:
 
 def _joined(names: Sequence[str] | set[str]) -> str:
     return " ".join(q for q in QUADRANTS if q in names)
+
+
+def replies(answers: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Count how presence was answered: what is unread must not pass for a denial.
+
+    Args:
+        answers: Columns part, asked (one of `ASKED`) and answer.
+
+    Returns:
+        Part -> shares of presence questions ``affirmed``, ``denied`` and ``unread``.
+    """
+    cells, found = dict(zip(ASKED, CELLS, strict=False)), {}
+    for part, rows in answers[answers["asked"].isin(cells)].groupby("part", sort=False):
+        verdicts = [affirms(row.answer, *cells[row.asked]) for row in rows.itertuples(index=False)]
+        shares = {"affirmed": True, "denied": False, "unread": None}
+        found[str(part)] = {
+            name: round(sum(v is kind for v in verdicts) / len(verdicts), 4) for name, kind in shares.items()
+        }
+    return found

@@ -5,13 +5,16 @@
 * ``GFT-labels``: the label alone in stage 1, as in the paper's code, then the dialogue.
 * ``GFT-shuffled``: the same questions, volume and steps, but each image has the dialogue of another image of
   its stage. What it gains comes from words and stages; what GFT gains beyond it comes from the graph.
+* ``GFT-few``: GFT with five of an image's thirty pairs in stage 2, in as many steps.
+* ``GFT-truth``: GFT with dialogues of the lesions that were drawn in place of those that a table states; of
+  phantoms alone. What it gains over GFT is what the tables lack.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -19,31 +22,30 @@ from PIL import Image
 from gftlib.dialogue.prompts import student_system
 from gftlib.dialogue.questions import QUESTIONS
 from gftlib.dialogue.records import Dialogue, spoken
-from gftlib.errors import InputError
+from gftlib.errors import InputError, MissingError
 from gftlib.octa.table_rows import STAGES
 from gftlib.vlm.backbones import Student
 from gftlib.vlm.conversations import Example
 
-Arm = Literal["BS", "FT", "GFT", "GFT-labels", "GFT-shuffled"]
-ARMS: tuple[Arm, ...] = ("BS", "FT", "GFT", "GFT-labels", "GFT-shuffled")
+Arm = Literal["BS", "FT", "GFT", "GFT-labels", "GFT-shuffled", "GFT-few", "GFT-truth"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
 LABELS_ALONE: dict[Arm, tuple[int, ...]] = {"FT": (1, 2), "GFT-labels": (1,)}
 """Stages of tuning in which an arm learns the label and nothing else."""
 FIRST_ALONE = ", stage 1 alone"
 """Behind the name of an arm: its students as they were before stage 2."""
+FEW = 5
+"""Pairs of an image that are left of its thirty in the arm with few."""
 SIZE = (304, 304)
-"""(height, width) of a scan, where a file does not say otherwise."""
+"""(height, width) of the published scans of 3 mm, and of phantoms."""
 
 
-def examples(
-    dialogues: Sequence[Dialogue], images: Mapping[str, Path], student: Student, size: tuple[int, int] = SIZE
-) -> list[Example]:
-    """Return dialogues as a student learns them, boxes in its own grammar.
+def examples(dialogues: Sequence[Dialogue], images: Mapping[str, Path], student: Student) -> list[Example]:
+    """Return dialogues as a student learns them, boxes in its own grammar, in the frame of its image.
 
     Args:
         dialogues: All of one stage.
         images: Image file of each scan.
         student: Who learns.
-        size: (height, width) of the images.
 
     Raises:
         InputError: If a scan has no image.
@@ -52,10 +54,44 @@ def examples(
     for dialogue in dialogues:
         if dialogue.id not in images:
             raise InputError(f"no image of scan {dialogue.id}")
+        size = image_size(images[dialogue.id])
         told = tuple(spoken(pair, student.family.boxes, size, **student.pixels) for pair in dialogue.pairs)
         asked = tuple(pair.question for pair in dialogue.pairs)
         found.append(Example(images[dialogue.id], asked, told, student_system(dialogue.stage)))
     return found
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) of an image file, from its header.
+
+    Raises:
+        InputError: If it is no image.
+        MissingError: If it is not there.
+    """
+    if not path.is_file():
+        raise MissingError(f"no image {path}")
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} is no readable image: {error}") from None
+
+
+def few(dialogues: Sequence[Dialogue], count: int, rng: np.random.Generator) -> list[Dialogue]:
+    """Leave some pairs of each dialogue, of a repeated one the same.
+
+    Args:
+        dialogues: Of one stage of tuning.
+        count: Pairs that are left.
+        rng: Picks them.
+    """
+    kept: dict[str, Dialogue] = {}
+    for dialogue in dialogues:
+        if dialogue.id not in kept:
+            chosen = sorted(rng.permutation(len(dialogue.pairs))[:count].tolist())
+            pairs = tuple(dialogue.pairs[k] for k in chosen)
+            kept[dialogue.id] = dialogue.model_copy(update={"pairs": pairs})
+    return [kept[dialogue.id] for dialogue in dialogues]
 
 
 def labels_alone(

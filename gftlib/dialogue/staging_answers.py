@@ -14,6 +14,7 @@ from gftlib.octa.table_rows import STAGES
 from gftlib.vlm.labels import compare_rules, label_scores
 
 COLUMNS = ("student", "arm", "seed", "scan", "stage", "answer")
+"""Of answers; ``fold`` may stand among them, and is 1 where it does not."""
 
 
 def read_answers(predictions: Path | pd.DataFrame) -> pd.DataFrame:
@@ -26,7 +27,7 @@ def read_answers(predictions: Path | pd.DataFrame) -> pd.DataFrame:
         predictions = pd.read_csv(predictions, keep_default_na=False)
     if missing := [name for name in COLUMNS if name not in predictions]:
         raise InputError(f"answers on stages need the column {missing[0]!r}")
-    return predictions
+    return predictions if "fold" in predictions else predictions.assign(fold=1)
 
 
 def headline(predictions: Path | pd.DataFrame) -> dict[str, Any]:
@@ -36,10 +37,10 @@ def headline(predictions: Path | pd.DataFrame) -> dict[str, Any]:
         predictions: Columns of `COLUMNS`, one row an answer.
 
     Returns:
-        ``<student>/<arm>`` -> ``balanced_accuracy`` of each seed, ``mean``, precision and recall of each
-        stage (mean over seeds), the share of answers without a stage, ``pooled``: the mean balanced accuracy
-        of healthy against diabetic retinopathy, as on OCTA-500 (GFT, section 3), and ``first_rule``: that of
-        three stages if the first stage named counts, as in the paper's public code.
+        ``<student>/<arm>`` -> ``balanced_accuracy`` of each fold and seed, ``mean``, precision and recall of
+        each stage (means over them), the share of answers without a stage, ``pooled``: the mean balanced
+        accuracy of healthy against diabetic retinopathy, as on OCTA-500 (GFT, section 3), and ``first_rule``:
+        that of three stages if the first stage named counts, as in the paper's public code.
 
     Raises:
         InputError: If a column is missing.
@@ -47,13 +48,14 @@ def headline(predictions: Path | pd.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for (student, arm), rows in read_answers(predictions).groupby(["student", "arm"], sort=False):
         runs = [
-            compare_rules(part["stage"].tolist(), part["answer"].tolist()) for _, part in rows.groupby("seed")
+            compare_rules(part["stage"].tolist(), part["answer"].tolist())
+            for _, part in rows.groupby(["fold", "seed"])
         ]
         scores = [run.negation.scores for run in runs]
         entry: dict[str, Any] = {
             "balanced_accuracy": [round(score.balanced_accuracy, 4) for score in scores],
             "mean": round(float(np.mean([score.balanced_accuracy for score in scores])), 4),
-            "pooled": round(float(np.mean([_pooled(part) for _, part in rows.groupby("seed")])), 4),
+            "pooled": round(float(np.mean([_pooled(part) for _, part in rows.groupby(["fold", "seed"])])), 4),
             "first_rule": round(float(np.mean([run.first.scores.balanced_accuracy for run in runs])), 4),
             "unparsable": round(sum(run.negation.unparsable for run in runs) / len(rows), 4),
             "scans": int(rows["scan"].nunique()),
@@ -66,6 +68,29 @@ def headline(predictions: Path | pd.DataFrame) -> dict[str, Any]:
                 if np.isfinite(value)
             }
         found[f"{student}/{arm}"] = entry
+    return found
+
+
+def two_grades(predictions: Path | pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Score answers on a cohort of two grades, healthy (0) against diabetic retinopathy (1; GFT, Table 2).
+
+    Args:
+        predictions: As `headline`.
+
+    Returns:
+        ``<student>/<arm>`` -> ``balanced accuracy``, ``F1 healthy`` and ``F1 DR``, means over folds and
+        seeds; what is undefined is left out.
+    """
+    found = {}
+    for (student, arm), rows in read_answers(predictions).groupby(["student", "arm"], sort=False):
+        runs = [
+            label_scores(part["stage"].tolist(), part["answer"].tolist(), pooled=True).scores
+            for _, part in rows.groupby(["fold", "seed"])
+        ]
+        each = [(one.balanced_accuracy, *one.f1[:2]) for one in runs]
+        names = ("balanced accuracy", "F1 healthy", "F1 DR")
+        means = zip(names, np.mean(each, axis=0), strict=True)
+        found[f"{student}/{arm}"] = {name: round(float(v), 4) for name, v in means if np.isfinite(v)}
     return found
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from gftlib.errors import InputError
 from gftlib.vlm.backbones import Student
@@ -18,14 +19,14 @@ class Conversation:
 
     Attributes:
         student: Who answers.
-        image: The image file.
+        image: The image, or its file.
         background: Text before the first question.
         longest: Most tokens of an answer.
         turns: Questions and answers so far.
     """
 
     student: Student
-    image: Path
+    image: Path | Image.Image
     background: str = ""
     longest: int = 128
     turns: list[tuple[str, str]] = field(default_factory=list)
