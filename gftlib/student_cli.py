@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import Progress
 
+from gftlib.paths import read_json
+
 if TYPE_CHECKING:
     from gftlib.vlm.chat import Conversation
 
@@ -92,4 +94,14 @@ def _conversation(image: Path, name: str, adapter: Path | None, device: str, lon
         where = f" with the adapter {adapter}" if adapter else ""
         told = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"student {name!r}{where} cannot be loaded on {device}: {told}") from error
+    if adapter is not None and (other := _made_for(adapter)) not in ("", student.family.model_class):
+        raise InputError(
+            f"the adapter {adapter} is of a {other}, and {name!r} is a {student.family.model_class}"
+        )
     return Conversation(student, scan, student_system(2), longest)
+
+
+def _made_for(adapter: Path) -> str:
+    """Return the class of model that an adapter was made for, as peft notes it; empty if it does not say."""
+    noted = read_json(adapter / "adapter_config.json").get("auto_mapping") or {}
+    return str(noted.get("base_model_class", ""))

@@ -31,6 +31,7 @@ from gftlib.octa.table_rows import STAGES, write_tables
 from gftlib.paths import write_json
 
 NAMES = [f"patient{i}" for i in range(12)]
+HOSTED = Path("runs", "smoke", "06_agent_evaluation", "hosted")
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +91,7 @@ def profile(monkeypatch: pytest.MonkeyPatch):
 def answered(course: Course, profile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make) -> Path:
     """Answers of every student of the profile to the unseen scans; the judge's tables are made by hand."""
     monkeypatch.setenv("GFTLIB_ROOT", str(tmp_path))
-    for pupil in pupils(profiles.load_profile("smoke").tuning):
+    for pupil in pupils(profiles.load_profile("smoke")):
         told = {
             f"unseen{i}": [f"{STAGES[i]}: tortuosity in the upper right. By {pupil.arm}."] for i in range(3)
         }
@@ -193,7 +194,7 @@ def test_a_dry_run_writes_the_file_and_tells_the_cost(service: TuningServer, tmp
     assert "12 records, 48 images" in done.output
     assert "USD" in done.output
     assert not service.calls
-    rows = (tmp_path / "runs/smoke/06_agent_evaluation/hosted/train.jsonl").read_text().splitlines()
+    rows = (tmp_path / HOSTED / "GFT-3-cases" / "train.jsonl").read_text().splitlines()
     told = json.loads(rows[0])["messages"]
     assert [turn["role"] for turn in told] == ["system", *["user", "assistant"] * 4]
     assert "patient" not in "".join(rows)
@@ -233,6 +234,21 @@ def test_without_cases_each_scan_stands_alone(service: TuningServer, profile) ->
     assert "12 records, 12 images" in run("hosted", "tune", "--dry-run").output
 
 
+def test_the_arm_of_labels_learns_them_alone_and_is_kept_apart(
+    service: TuningServer, profile, unseen: None, tmp_path: Path
+) -> None:
+    assert run("hosted", "tune", "--labels", "--yes-send-images").exit_code == 0
+    rows = (tmp_path / HOSTED / "FT-0-cases" / "train.jsonl").read_text().splitlines()
+    told = [json.loads(row)["messages"] for row in rows]
+    assert [[turn["role"] for turn in one] for one in told] == [["system", "user", "assistant"]] * 12
+    assert [one[-1]["content"] for one in told] == [f"{STAGES[i % 3]}." for i in range(12)]
+    assert isinstance(run("hosted", "ask", "--yes-send-images").exception, MissingError)
+    done = run("hosted", "ask", "--labels", "--yes-send-images")
+    assert done.exit_code == 0, done.output
+    assert "0 cases" in done.output and "FT" in done.output
+    assert json.dumps(service.arrivals[-1][2]).count('image_url": {') == 1
+
+
 def test_an_unseen_scan_never_becomes_a_case(
     service: TuningServer, tables: list, make, tmp_path: Path
 ) -> None:
@@ -268,7 +284,10 @@ def test_the_tuned_model_is_asked_with_similar_cases_and_without(
     assert {body["model"] for body in bodies} == {"ft:large-1:gft"}
     assert [json.dumps(body).count('image_url": {') for body in bodies] == [4, 4, 4]
     assert "unseen" not in json.dumps(bodies)
-    folder = tmp_path / "runs/smoke/06_agent_evaluation/hosted"
+    folder = tmp_path / HOSTED / "GFT-3-cases"
+    # asked in the very words that it was taught with
+    taught = [json.loads(row)["messages"][0] for row in (folder / "train.jsonl").read_text().splitlines()]
+    assert {turn["content"] for turn in taught} == {body["messages"][0]["content"] for body in bodies}
     kept = pd.read_csv(folder / "stages-ft_large-1_gft-3.csv")
     assert sorted(kept["scan"]) == ["unseen0", "unseen1", "unseen2"]
     assert "0 requests to send (3 are answered)" in run("hosted", "ask", "--dry-run").output

@@ -25,7 +25,7 @@ def command(monkeypatch: pytest.MonkeyPatch, pupils: list[TeacherScan], tmp_path
 
     reference = HealthyReference({}, {}, {}, None, 2)
     lesson = Lesson({}, {}, pd.DataFrame(), reference, {}, tmp_path)
-    monkeypatch.setattr(teaching, "prepare", lambda *arguments: lesson)
+    monkeypatch.setattr(teaching, "prepare", lambda *arguments, **options: lesson)
     base = profiles.load_profile("smoke")
 
     def call(wanted, *arguments: str):
@@ -40,6 +40,8 @@ def test_the_offline_corpus_is_built_and_counted(command, tmp_path: Path) -> Non
     done = command(settings(pairs=5))
     assert done.exit_code == 0, done.output
     assert "12 pairs about 2 scans" in done.output
+    assert command(settings(pairs=5, folds=[1, 4])).output.count("12 pairs about 2 scans") == 2
+    assert (tmp_path / "fold4" / "corpus.json").is_file()
     counted = CliRunner().invoke(
         app, ["stats", str(tmp_path / "stage1.jsonl"), str(tmp_path / "stage2.jsonl")]
     )

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from gftlib import agent_study
 from gftlib.boxes import QUADRANTS, format_boxes
 from gftlib.dialogue import agent_figures
 from gftlib.dialogue.examination import (
+    ASKED,
     CELLS,
     MARKED,
     PRESENCE,
     findings_paper,
     mark_phrases,
     read_answers,
+    replies,
     score_told,
     staging_paper,
 )
-from gftlib.dialogue.lessons import balanced, examples, labels_alone, shuffled
+from gftlib.dialogue.lessons import SIZE, balanced, examples, few, labels_alone, shuffled
 from gftlib.dialogue.questions import QUESTIONS
 from gftlib.dialogue.records import Dialogue, NamedBox, Pair
 from gftlib.dialogue.scoring import FAZ, TrueLesion, ceiling
-from gftlib.dialogue.staging_answers import headline, table
-from gftlib.errors import InputError
+from gftlib.dialogue.staging_answers import headline, table, two_grades
+from gftlib.errors import InputError, MissingError
 from gftlib.vlm.backbones import FAMILIES, Student
 
 LLAMA = Student("llama", FAMILIES["mllama"], None, None)
+AREA = SimpleNamespace(size={"shortest_edge": 56 * 56, "longest_edge": 1280 * 28 * 28})
+QWEN = Student("qwen", FAMILIES["qwen2_5_vl"], None, SimpleNamespace(image_processor=AREA))
 BOX, OTHER = (0.5, 0.25, 0.75, 0.5), (0.0, 0.5, 0.25, 1.0)
 LESIONS = (
     TrueLesion("capillary non-perfusion", ("UR",), BOX),
@@ -60,7 +66,7 @@ def test_every_scan_gets_the_same_questions(tmp_path: Path) -> None:
 
 def test_answers_are_read_in_the_order_of_the_questions() -> None:
     yes = {("non-perfusion", "UR"), ("non-perfusion", "LL"), ("dense tangle", "UL")}
-    told = read_answers(answers(yes, {FAZ: (ZONE.box,), "non-perfusion": (BOX, OTHER)}), LLAMA)
+    told = read_answers(answers(yes, {FAZ: (ZONE.box,), "non-perfusion": (BOX, OTHER)}), LLAMA, SIZE)
     assert told.quadrants["non-perfusion"] == ("UR", "LL")
     assert told.quadrants["dense tangle"] == ("UL",)
     assert told.quadrants["FAZ enlargement"] == ()
@@ -74,13 +80,13 @@ def test_what_cannot_be_read_is_counted() -> None:
     text = answers(set(), {})
     text[0] = text[5] = "Vessels are bright."
     text[-1] = "Here. " + format_boxes([BOX], LLAMA.family.boxes).replace("0.5", "9.5")
-    told = read_answers(text, LLAMA)
+    told = read_answers(text, LLAMA, SIZE)
     assert (told.silent, told.rejected) == (2, 1)
 
 
 def test_what_is_told_is_scored_beside_what_is_there() -> None:
     yes = {("non-perfusion", "UR"), ("non-perfusion", "LL")}
-    told = read_answers(answers(yes, {FAZ: (ZONE.box,), "non-perfusion": (BOX,)}), LLAMA)
+    told = read_answers(answers(yes, {FAZ: (ZONE.box,), "non-perfusion": (BOX,)}), LLAMA, SIZE)
     rows = {row["kind"]: row for row in score_told("s", "p", "PDR", told, LESIONS, ZONE)}
     assert len(rows) == 6
     dark = rows["non-perfusion"]
@@ -166,12 +172,55 @@ def test_labels_alone_hold_no_word_beside_the_label() -> None:
     assert len({one.background for one in told}) == 1
 
 
-def test_a_lesson_holds_boxes_in_the_student_s_grammar() -> None:
-    (lesson,) = examples([dialogue("a")], {"a": Path("a.png")}, LLAMA)
+@pytest.mark.parametrize("size", [(304, 304), (400, 300)])
+def test_a_lesson_holds_boxes_in_the_student_s_grammar(tmp_path: Path, size: tuple[int, int]) -> None:
+    file = tmp_path / "a.png"
+    Image.new("L", size[::-1]).save(file)
+    (lesson,) = examples([dialogue("a")], {"a": file}, LLAMA)
     assert lesson.questions == ("Who is a?", "Where is a?")
     assert lesson.answers[1] == "Here. " + format_boxes([BOX], LLAMA.family.boxes, ["tangle"])
+    # in the frame of this very image, not of the usual one
+    (seen,) = examples([dialogue("a")], {"a": file}, QWEN)
+    assert seen.answers[1] == "Here. " + format_boxes(
+        [BOX], QWEN.family.boxes, ["tangle"], size, **QWEN.pixels
+    )
     with pytest.raises(InputError, match="no image of scan a"):
         examples([dialogue("a")], {}, LLAMA)
+    with pytest.raises(MissingError, match="no image"):
+        examples([dialogue("a")], {"a": tmp_path / "none.png"}, LLAMA)
+    file.write_text("no image")
+    with pytest.raises(InputError, match="no readable image"):
+        examples([dialogue("a")], {"a": file}, LLAMA)
+
+
+def test_few_pairs_are_the_same_wherever_a_dialogue_is_repeated() -> None:
+    long = dialogue("a").model_copy(update={"pairs": dialogue("a").pairs * 5})
+    found = few([long, dialogue("b"), long], 3, np.random.default_rng(0))
+    assert [one.id for one in found] == ["a", "b", "a"]
+    assert found[0] == found[2]
+    assert [len(one.pairs) for one in found] == [3, 2, 3]
+    assert set(found[0].pairs) <= set(long.pairs)
+
+
+def test_what_is_unread_does_not_pass_for_a_denial() -> None:
+    said = ["Yes, it is there.", "No.", "Vessels are bright.", "No."]
+    answers = pd.DataFrame(
+        {"part": "asked/s/GFT/0", "scan": "a", "asked": [*ASKED[:3], "mark FAZ"], "answer": said}
+    )
+    third = pytest.approx(1 / 3, abs=1e-4)
+    assert replies(answers) == {"asked/s/GFT/0": {"affirmed": third, "denied": third, "unread": third}}
+    assert len(set(ASKED)) == len(CELLS) + len(MARKED)
+
+
+def test_two_grades_count_both_stages_of_disease_as_one() -> None:
+    told = [(0, "healthy"), (1, "PDR"), (1, "NPDR"), (0, "NPDR"), (1, "No idea.")]
+    rows = pd.concat([staged(told).assign(fold=fold) for fold in (1, 2)])
+    scores = two_grades(rows)["tiny/GFT"]
+    assert scores["balanced accuracy"] == pytest.approx((1 / 2 + 2 / 3) / 2, abs=1e-4)
+    assert scores["F1 healthy"] == pytest.approx(2 / 3, abs=1e-4)
+    assert scores["F1 DR"] == pytest.approx(2 / 3, abs=1e-4)
+    assert two_grades(rows.iloc[:0]) == {}
+    assert len(headline(rows.assign(stage=0))["tiny/GFT"]["balanced_accuracy"]) == 2
 
 
 def staged(told: list[tuple[int, str]], arm: str = "GFT", seed: int = 0) -> pd.DataFrame:

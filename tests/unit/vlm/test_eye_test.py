@@ -8,6 +8,7 @@ from PIL import Image
 from gftlib.boxes import format_boxes
 from gftlib.errors import MissingError
 from gftlib.vlm import eye_test as module
+from gftlib.vlm.backbones import EMBEDDED
 from gftlib.vlm.conversations import Example
 from gftlib.vlm.eye_test import BOXES, KINDS, eye_test, of_embedded, table
 from gftlib.vlm.tiny import build
@@ -63,8 +64,9 @@ def test_a_real_student_is_asked(examples):
     assert eye_test(student, [replace(e, answers=e.answers) for e in examples[1]]) == found
 
 
-def test_the_shipped_student_sees_more_than_the_commonest_answer_would_tell():
-    shipped = of_embedded("tiny-qwen2.5-vl")
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_shipped_student_sees_more_than_the_commonest_answer_would_tell(name):
+    shipped = of_embedded(name)
     bright = shipped[KINDS["Which quadrants hold bright patches"]]
     assert bright["n"] >= 50
     assert bright["right"] > bright["commonest"] + 0.1

@@ -82,6 +82,24 @@ def test_a_conversation_keeps_its_turns_and_ends_with_an_empty_line(folder: Path
     assert len(talk.turns) == 2
 
 
+def test_a_scan_of_16_bits_is_seen_as_its_copy_of_8(folder: Path, tmp_path: Path) -> None:
+    pixels = np.asarray(Image.open(folder / "a.png")).astype(np.uint16)
+    Image.fromarray(pixels * 257).save(tmp_path / "deep.png")
+    told = [
+        run("ask", image, QUESTIONS[0], "--student", folder).stdout
+        for image in (folder / "a.png", tmp_path / "deep.png")
+    ]
+    assert told[0] == told[1]
+
+
+def adapter_of_another_architecture(folder: Path) -> Path:
+    place = folder / "other"
+    if not place.is_dir():
+        other = build("tiny-mllama", list(QUESTIONS))
+        add_adapter(other, Adapter(2, 2, 0.0), seed=1).model.save_pretrained(place)
+    return place
+
+
 @pytest.mark.parametrize(
     ("image", "question", "more", "kind", "words"),
     [
@@ -90,11 +108,19 @@ def test_a_conversation_keeps_its_turns_and_ends_with_an_empty_line(folder: Path
         ("a.png", "What is <|image_pad|>?", (), InputError, "image_pad"),
         ("a.png", "Why?", ("--adapter", "nowhere"), MissingError, "no adapter in nowhere"),
         ("a.png", "Why?", ("--student", "tiny-qwen"), InputError, "did you mean 'tiny-qwen2.5-vl'"),
+        ("a.png", "Why?", ("--student", "EMPTY"), InputError, "cannot be loaded on cpu"),
+        ("a.png", "Why?", ("--adapter", "OTHER"), InputError, "MllamaForConditionalGeneration"),
+        ("a.png", "Why?", ("--device", "cuda:99"), InputError, "cannot be loaded on cuda:99"),
+        ("bad.png", "Why?", (), InputError, "bad.png"),
     ],
 )
 def test_bad_input_says_what_is_wrong(
     folder: Path, image: str, question: str, more: tuple[str, ...], kind: type[Exception], words: str
 ) -> None:
+    (folder / "empty").mkdir(exist_ok=True)
+    (folder / "bad.png").write_text("no image")
+    named = {"EMPTY": str(folder / "empty"), "OTHER": str(adapter_of_another_architecture(folder))}
+    more = tuple(named.get(word, word) for word in more)
     student = () if "--student" in more else ("--student", folder)
     done = run("ask", folder / image, question, *student, *more)
     assert isinstance(done.exception, kind)

@@ -1,0 +1,43 @@
+"""Scans of 16 bits reach students and services as copies of 8, others as they are."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gftlib.datasets.eight_bit import eight_bit
+from gftlib.errors import InputError, MissingError
+
+RAMP = np.arange(256, dtype=np.uint16).reshape(16, 16)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [RAMP * 257, RAMP.astype(np.int32) * 257, (RAMP / 255).astype(np.float32)],
+    ids=["I;16", "I", "F"],
+)
+def test_deep_scans_are_scaled_not_cut_off(tmp_path: Path, pixels: np.ndarray) -> None:
+    file = tmp_path / "scan.tif"
+    Image.fromarray(pixels).save(file)
+    copy = eight_bit(file, tmp_path / "copies")
+    assert copy == tmp_path / "copies" / "scan.png"
+    with Image.open(copy) as image:
+        assert image.mode == "L"
+        assert np.array_equal(np.asarray(image), RAMP)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_others_stay_as_they_are(tmp_path: Path, mode: str) -> None:
+    file = tmp_path / "scan.png"
+    Image.new(mode, (4, 4)).save(file)
+    assert eight_bit(file, tmp_path / "copies") == file
+    assert not (tmp_path / "copies").exists()
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"none\.png"):
+        eight_bit(tmp_path / "none.png", tmp_path)
+    (tmp_path / "bad.png").write_text("no image")
+    with pytest.raises(InputError, match=r"bad\.png is no readable image"):
+        eight_bit(tmp_path / "bad.png", tmp_path)
