@@ -12,8 +12,10 @@ from PIL import Image
 from gftlib import agent, agent_examination
 from gftlib.bird import tuning_study
 from gftlib.dialogue.records import Dialogue, Pair
+from gftlib.errors import InputError
 from gftlib.octa import resnet, training
 from gftlib.profiles import load_profile
+from gftlib.teaching import taught_splits
 from gftlib.vlm.backbones import FAMILIES
 from gftlib.vlm.conversations import Example
 from gftlib.vlm.recipes import Steps
@@ -114,7 +116,9 @@ def test_labels_alone_are_learnt_in_the_steps_of_gft(monkeypatch, tmp_path, labe
         for stage, many in ((1, 1), (2, 30))
     )
     rows = pd.DataFrame({"scan": list("abc"), "subject": list("abc"), "stage": [0, 1, 2], "split": 0})
-    scans = {name: SimpleNamespace(image=Path(f"{name}.png")) for name in "abc"}
+    scans = {name: SimpleNamespace(image=tmp_path / f"{name}.png") for name in "abc"}
+    for scan in scans.values():
+        Image.new("L", (8, 8)).save(scan.image)
     course = agent.Course(first, second, scans, rows)
     taught = {}
 
@@ -148,3 +152,38 @@ def test_what_stage_1_alone_answers_is_not_read_as_an_explanation(monkeypatch):
         columns=["student", "arm", "seed", "scan", "stage", "answer"],
     )
     assert agent_examination.volunteered(course, staged)["part"].tolist() == ["told/s/GFT/0"]
+
+
+def test_each_fold_has_students_of_its_own_and_the_untuned_one_has_none():
+    profile = load_profile("smoke")
+    folds = profile.dialogue.model_copy(update={"folds": [1, 3]})
+    tuning = profile.tuning.model_copy(update={"students": {"s": 2}, "arms": ["BS", "GFT"]})
+    found = agent.pupils(profile.model_copy(update={"dialogue": folds, "tuning": tuning}))
+    assert [(one.arm, one.fold, one.seed) for one in found] == [
+        ("BS", 1, 0), ("GFT", 1, 0), ("GFT", 1, 1), ("GFT", 3, 0), ("GFT", 3, 1),
+    ]  # fmt: skip
+    assert len({one.folder for one in found}) == len({one.run for one in found if one.arm == "GFT"}) + 1 == 5
+    mine, other, truth = (((), ()) for _ in range(3))
+    course = agent.Course(*mine, {}, pd.DataFrame(), {3: (other, ())}, {3: (truth, ())})
+    assert course.dialogues(found[-1])[0] is other
+    assert course.dialogues(agent.Pupil("s", "GFT-truth", 0, 3))[0] is truth
+
+
+def test_splits_that_are_taught_shift_with_the_fold():
+    profile = load_profile("phantom")
+    assert [sorted(taught_splits(profile, fold)) for fold in (1, 2, 5)] == [
+        [2, 3, 4, 5], [1, 3, 4, 5], [1, 2, 3, 4],
+    ]  # fmt: skip
+    wrong = profile.dialogue.model_copy(update={"splits": [1, 2]})
+    with pytest.raises(InputError, match="validates the network of fold 1"):
+        taught_splits(profile.model_copy(update={"dialogue": wrong}), 4)
+
+
+def test_octa500_is_asked_about_where_its_folder_is_named(monkeypatch, tmp_path):
+    settings = load_profile("paper").staging
+    monkeypatch.delenv("OCTA500", raising=False)
+    assert agent_examination.public(settings) == {}
+    scans = [SimpleNamespace(scan="10301", path=tmp_path / "10301.bmp", label=1)]
+    monkeypatch.setattr(agent_examination.octa500, "read", lambda place: scans if place == "here" else None)
+    monkeypatch.setenv("OCTA500", "here")
+    assert agent_examination.public(settings) == {"10301": (tmp_path / "10301.bmp", 1)}

@@ -12,11 +12,10 @@ from gftlib.errors import InputError, MissingError
 RAMP = np.arange(256, dtype=np.uint16).reshape(16, 16)
 
 
-@pytest.mark.parametrize(
-    "pixels",
-    [RAMP * 257, RAMP.astype(np.int32) * 257, (RAMP / 255).astype(np.float32)],
-    ids=["I;16", "I", "F"],
-)
+DEEP = {"I;16": RAMP * 257, "I": RAMP.astype(np.int32) * 257, "F": (RAMP / 255).astype(np.float32)}
+
+
+@pytest.mark.parametrize("pixels", DEEP.values(), ids=DEEP)
 def test_deep_scans_are_scaled_not_cut_off(tmp_path: Path, pixels: np.ndarray) -> None:
     file = tmp_path / "scan.tif"
     Image.fromarray(pixels).save(file)
