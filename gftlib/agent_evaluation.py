@@ -79,6 +79,15 @@ def explained_table(scores: Mapping[str, float], ceiling: Mapping[str, float]) -
     table.sort(key=lambda row: (row["answers"], row["student"], ARMS.index(row["tuning"])))
     top = {name: f"{ceiling[key]:.2f}" for key, name in SCORES.items() if key in ceiling}
     table.insert(0, {"answers": "–", "student": "the table itself", "tuning": "–"} | top)
+    # What words alone can score: the same for all, as all are asked about the same scans.
+    naive = {
+        SCORES[f"{scope}/f1"]: f"{value:.2f}"
+        for key, value in _scored(scores)
+        for scope in ("kinds", "any")
+        if key.startswith("asked/") and key.endswith(f"/{scope}/naive_f1")
+    }
+    if naive:
+        table.insert(1, {"answers": "–", "student": "every quadrant named", "tuning": "–"} | naive)
     return pd.DataFrame(table).fillna("–")
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from gftlib import agent_evaluation
 from gftlib.agent_evaluation import explained_table, finding, phrases_html
+from gftlib.profiles import load_profile
 
 SCORES = {
     "asked/tiny/GFT/0/scans": 4,
@@ -57,3 +58,63 @@ def test_what_students_say_is_shown_and_never_run(tmp_path, monkeypatch, phantom
     shown = phrases_html(course, "a", {f"owner/{canary}": canary})
     assert "alert(1)" in shown
     assert "<script" not in shown and "<img src=x" not in shown
+
+
+def test_naming_everything_stands_beside_the_students():
+    scores = SCORES | {"asked/tiny/GFT/0/kinds/naive_f1": 0.31, "told/tiny/GFT/0/kinds/naive_f1": 0.9}
+    rows = explained_table(scores, {"kinds/f1": 0.7}).set_index("student")
+    assert rows.loc["every quadrant named", "kind and quadrant, F1"] == "0.31"
+
+
+def test_table_2_holds_students_and_the_methods_of_chapter_2(monkeypatch):
+    judged = {"other device": {"gnn": {"mean": 0.4}}, "OCTA-500": {"gnn": {"mean": 0.8}}}
+    full = SimpleNamespace(results={"balanced_accuracy": judged})
+    monkeypatch.setattr(agent_evaluation, "standing", lambda *_: full)
+    moved = {"owner/model/GFT": {"mean": 0.5, "pooled": 0.6}}
+    profile = SimpleNamespace(name="smoke")
+    public = {"owner/model/GFT": {"balanced accuracy": 0.7, "F1 DR": 0.3}}
+    table = agent_evaluation.table_2(moved, public, profile)
+    assert table.loc[("GFT", "owner/model"), "OCTA-500, balanced accuracy"] == 0.7
+    assert table.loc[("GFT", "owner/model"), "phantoms, healthy against DR"] == 0.6
+    assert table.loc[("chapter 2", "graph network"), "OCTA-500, balanced accuracy"] == 0.8
+    assert table.loc[("chapter 2", "graph network"), "phantoms, three stages"] == 0.4
+    assert agent_evaluation.table_2({}, {}, profile).index.get_level_values(0).tolist() == ["chapter 2"]
+    monkeypatch.setattr(agent_evaluation, "standing", lambda *_: None)
+    assert agent_evaluation.table_2({}, {}, profile).empty
+
+
+def test_replies_are_means_over_the_runs_of_an_arm():
+    shares = {"affirmed": 0.2, "denied": 0.8, "unread": 0.0}
+    table = agent_evaluation.replies_table(
+        {"asked/owner/model/GFT/0": shares, "asked/owner/model/GFT/1": shares | {"affirmed": 0.4}}
+    )
+    assert table.to_dict("records") == [
+        {
+            "student": "owner/model",
+            "tuning": "GFT",
+            "affirmed": "30.0 %",
+            "denied": "80.0 %",
+            "unread": "0.0 %",
+        }
+    ]
+
+
+def test_a_conversation_is_shown_in_turns_and_never_run(monkeypatch):
+    asked = []
+
+    class Talk:
+        def __init__(self, student, image, background, longest):
+            assert (student, image) == ("student", "a.png") and background
+
+        def ask(self, question):
+            asked.append(question)
+            return "<script>alert(1)</script>"
+
+    monkeypatch.setattr(agent_evaluation, "Conversation", Talk)
+    monkeypatch.setattr(
+        agent_evaluation, "tuned", lambda pupil, *_: "student" if pupil.arm == "GFT" else None
+    )
+    course = SimpleNamespace(images={"a": "a.png"}, stages={"a": "PDR"})
+    shown = agent_evaluation.conversation_html(course, load_profile("smoke"), None, "a")
+    assert tuple(asked) == agent_evaluation.TALK
+    assert shown.count("alert(1)") == len(asked) and "<script" not in shown
