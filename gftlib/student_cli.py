@@ -1,4 +1,4 @@
-"""Commands about students: train a small one, ask one, chat with one."""
+"""Commands about students: train a small one, ask one, chat with one, make one ready to be served."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.progress import Progress
 from gftlib.paths import read_json
 
 if TYPE_CHECKING:
+    from gftlib.vlm.backbones import Student
     from gftlib.vlm.chat import Conversation
 
 Image = Annotated[Path, typer.Argument(help="an OCTA scan")]
@@ -25,6 +26,7 @@ def add(app: typer.Typer) -> None:
     app.command("train-student")(train_student)
     app.command("ask")(ask)
     app.command("chat")(chat)
+    app.command("merge")(merge)
 
 
 def train_student(
@@ -79,14 +81,32 @@ def chat(
         typer.echo(conversation.ask(question))
 
 
+def merge(
+    folder: Annotated[Path, typer.Argument(help="new folder that receives the checkpoint")],
+    student: Name = "tiny-qwen2.5-vl",
+    adapter: AdapterFolder = None,
+) -> None:
+    """Write a tuned student as one plain checkpoint, which any server of such models can serve."""
+    from gftlib.dialogue.prompts import student_system
+    from gftlib.vlm import merging
+
+    typer.echo(merging.merge(_loaded(student, adapter, "cpu"), folder))
+    typer.echo(f"Begin every conversation with:\n{student_system(2)}")
+
+
 def _conversation(image: Path, name: str, adapter: Path | None, device: str, longest: int) -> Conversation:
     from gftlib.datasets.eight_bit import eight_bit_image
     from gftlib.dialogue.prompts import student_system
-    from gftlib.errors import InputError
-    from gftlib.vlm.backbones import load_student
     from gftlib.vlm.chat import Conversation
 
     scan = eight_bit_image(image)
+    return Conversation(_loaded(name, adapter, device), scan, student_system(2), longest)
+
+
+def _loaded(name: str, adapter: Path | None, device: str) -> Student:
+    from gftlib.errors import InputError
+    from gftlib.vlm.backbones import load_student
+
     try:
         student = load_student(name, adapter, device)
     except (OSError, ValueError, RuntimeError, AssertionError) as error:
@@ -98,7 +118,7 @@ def _conversation(image: Path, name: str, adapter: Path | None, device: str, lon
         raise InputError(
             f"the adapter {adapter} is of a {other}, and {name!r} is a {student.family.model_class}"
         )
-    return Conversation(student, scan, student_system(2), longest)
+    return student
 
 
 def _made_for(adapter: Path) -> str:
