@@ -13,17 +13,16 @@ import pandas as pd
 from gftlib.datasets.eight_bit import eight_bit
 from gftlib.dialogue.lessons import FEW, LABELS_ALONE, Arm, balanced, examples, few, labels_alone, shuffled
 from gftlib.dialogue.records import Dialogue, read_dialogues
+from gftlib.dialogue.taught import fold_place
 from gftlib.errors import MissingError
 from gftlib.jobs import Progress
 from gftlib.octa.folds import TEST_SPLIT
 from gftlib.octa.scans import Scan, open_cohort
 from gftlib.octa.staging_cohorts import stage_table
 from gftlib.octa.table_rows import STAGES
-from gftlib.oracle_lessons import true_dialogues
 from gftlib.paths import root
 from gftlib.profiles import Profile
 from gftlib.sections import TuningSettings
-from gftlib.teaching import fold_place, prepare
 from gftlib.vlm.backbones import Student, load_student
 from gftlib.vlm.conversations import Example
 from gftlib.vlm.recipes import Adapter, Stage, Steps
@@ -118,8 +117,8 @@ def open_course(profile: Profile) -> Course:
     cohort = open_cohort(profile)
     rows, copies = stage_table(cohort), chapter / "eight_bit"
     scans = {scan.name: replace(scan, image=eight_bit(scan.image, copies)) for scan in cohort}
-    folds = {fold: _read(fold_place(chapter, profile, fold)) for fold in others}
-    return Course(*_read(fold_place(chapter, profile, first)), scans, rows, folds)
+    folds = {fold: _read(fold_place(chapter, profile.dialogue, fold)) for fold in others}
+    return Course(*_read(fold_place(chapter, profile.dialogue, first)), scans, rows, folds)
 
 
 def with_truth(course: Course, profile: Profile, workers: int = 1) -> Course:
@@ -130,6 +129,10 @@ def with_truth(course: Course, profile: Profile, workers: int = 1) -> Course:
     """
     if TRUTH not in profile.tuning.arms:
         return course
+    # They load captum and the graph networks, which no student needs.
+    from gftlib.oracle_lessons import true_dialogues
+    from gftlib.teaching import prepare
+
     chapter = root() / "runs" / profile.name / "04_dialogue"
     lessons = {fold: prepare(profile, chapter, workers, fold=fold) for fold in profile.dialogue.folds}
     return replace(course, truth={fold: true_dialogues(profile, one) for fold, one in lessons.items()})

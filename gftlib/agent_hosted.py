@@ -18,6 +18,7 @@ from gftlib.dialogue.examination import STAGE_QUESTION
 from gftlib.dialogue.hosted_tuning import hosted_records
 from gftlib.dialogue.prompts import student_system
 from gftlib.dialogue.records import Dialogue, Pair
+from gftlib.dialogue.taught import taught_splits
 from gftlib.endpoint.client import Endpoint, EndpointError
 from gftlib.endpoint.messages import Request
 from gftlib.endpoint.profiled import profiled_endpoint
@@ -26,7 +27,7 @@ from gftlib.octa.table_rows import ScanTable, read_tables
 from gftlib.paths import read_json, root
 from gftlib.profiles import Profile
 from gftlib.sections import HostedSettings, TeacherEndpoint
-from gftlib.teaching import taught_splits, unseen_tables
+from gftlib.teaching import unseen_tables
 from gftlib.vlm.hosted import STATE, HostedTuning, dialect
 from gftlib.vlm.hosted_files import TuningFile, question, write_tuning_file
 from gftlib.vlm.retrieval import Case, CasePool, Scan
@@ -193,7 +194,7 @@ def _nearest(
     course: Course, profile: Profile, scans: Sequence[Scan], taught: Sequence[Scan]
 ) -> dict[str, tuple[Case, ...]]:
     settings = profile.hosted
-    splits = taught_splits(profile, profile.dialogue.folds[0])
+    splits = taught_splits(profile.dialogue, profile.dialogue.folds[0])
     rows = course.rows[course.rows["split"].isin(splits)]
     pool = CasePool(taught, set(rows["subject"].astype(str)), settings.scaling, settings.measure)
     found = pool.nearest(scans, settings.cases)

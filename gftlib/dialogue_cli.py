@@ -29,7 +29,7 @@ def build(
 ) -> None:
     """Have the dialogues of a profile written; a second call asks only for what is missing."""
     from gftlib import teaching
-    from gftlib.dialogue import corpus
+    from gftlib.dialogue import corpus, taught
     from gftlib.paths import root
     from gftlib.profiles import load_profile
 
@@ -40,7 +40,7 @@ def build(
     for fold in wanted.folds:
         lesson, place = (
             teaching.prepare(settings, folder, workers, fold=fold),
-            teaching.fold_place(folder, settings, fold),
+            taught.fold_place(folder, wanted, fold),
         )
         pupils = lesson.pupils(sent, workers)
         if dry_run:

@@ -23,6 +23,7 @@ from gftlib.dialogue.display import dialogue_html
 from gftlib.dialogue.figures import Claims
 from gftlib.dialogue.records import Kind, Pair
 from gftlib.dialogue.scoring import COLUMNS, FAZ, TrueLesion, score_scan
+from gftlib.dialogue.taught import fold_place, taught_splits
 from gftlib.dialogue.teacher import TeacherScan
 from gftlib.errors import InputError
 from gftlib.jobs import Progress
@@ -43,8 +44,6 @@ from gftlib.profiles import Profile
 
 SEED = 0
 """Of the network that explains, one a fold. The split that validated it gives no healthy reference either."""
-SPLITS = 5
-"""Splits that are ever trained on."""
 TAUGHT, UNSEEN = "taught", "unseen"
 SHOWN: tuple[Kind, ...] = ("quadrant", "vessels", "perfusion", "presence", "grounding")
 """Stage 2 questions of an example, one of each kind."""
@@ -112,23 +111,6 @@ class Lesson:
         ]
 
 
-def fold_place(folder: Path | str, profile: Profile, fold: int) -> Path:
-    """Return where a fold's tables and dialogues are: those of the first in the chapter's own folder."""
-    return Path(folder) if fold == profile.dialogue.folds[0] else Path(folder) / f"fold{fold}"
-
-
-def taught_splits(profile: Profile, fold: int) -> list[int]:
-    """Return the splits whose scans a fold teaches, never the one that validated its network.
-
-    Raises:
-        InputError: If the profile has that one taught.
-    """
-    found = [(split + fold - 2) % SPLITS + 1 for split in profile.dialogue.splits]
-    if fold in found:
-        raise InputError("dialogue.splits holds 1, which validates the network of fold 1: leave it out")
-    return found
-
-
 def prepare(
     profile: Profile,
     folder: Path | str,
@@ -150,7 +132,7 @@ def prepare(
         InputError: If the training fold has fewer than two healthy scans, or is taught its validation split.
     """
     fold = profile.dialogue.folds[0] if fold is None else fold
-    splits, folder = taught_splits(profile, fold), fold_place(folder, profile, fold)
+    splits, folder = taught_splits(profile.dialogue, fold), fold_place(folder, profile.dialogue, fold)
     cohort = open_cohort(profile)
     graphs = root() / "runs" / profile.name / "01_graph_construction" / "graphs"
     batch = extract(cohort, graphs, workers, **profile.graph.model_dump())

@@ -12,10 +12,10 @@ from PIL import Image
 from gftlib import agent, agent_examination
 from gftlib.bird import tuning_study
 from gftlib.dialogue.records import Dialogue, Pair
+from gftlib.dialogue.taught import taught_splits
 from gftlib.errors import InputError
 from gftlib.octa import resnet, training
 from gftlib.profiles import load_profile
-from gftlib.teaching import taught_splits
 from gftlib.vlm.backbones import FAMILIES
 from gftlib.vlm.conversations import Example
 from gftlib.vlm.recipes import Steps
@@ -170,13 +170,12 @@ def test_each_fold_has_students_of_its_own_and_the_untuned_one_has_none():
 
 
 def test_splits_that_are_taught_shift_with_the_fold():
-    profile = load_profile("phantom")
-    assert [sorted(taught_splits(profile, fold)) for fold in (1, 2, 5)] == [
+    settings = load_profile("phantom").dialogue
+    assert [sorted(taught_splits(settings, fold)) for fold in (1, 2, 5)] == [
         [2, 3, 4, 5], [1, 3, 4, 5], [1, 2, 3, 4],
     ]  # fmt: skip
-    wrong = profile.dialogue.model_copy(update={"splits": [1, 2]})
     with pytest.raises(InputError, match="validates the network of fold 1"):
-        taught_splits(profile.model_copy(update={"dialogue": wrong}), 4)
+        taught_splits(settings.model_copy(update={"splits": [1, 2]}), 4)
 
 
 def test_octa500_is_asked_about_where_its_folder_is_named(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""A tuned student as one checkpoint: the same model, and an existing server of OpenAI's protocol serves it."""
+"""A merged student is the tuned one, and an existing server of OpenAI's protocol serves it."""
 
 from __future__ import annotations
 
