@@ -135,7 +135,9 @@ def with_truth(course: Course, profile: Profile, workers: int = 1) -> Course:
 
     chapter = root() / "runs" / profile.name / "04_dialogue"
     lessons = {fold: prepare(profile, chapter, workers, fold=fold) for fold in profile.dialogue.folds}
-    return replace(course, truth={fold: true_dialogues(profile, one) for fold, one in lessons.items()})
+    return replace(
+        course, truth={fold: true_dialogues(profile, one, workers) for fold, one in lessons.items()}
+    )
 
 
 def pupils(profile: Profile) -> list[Pupil]:

@@ -7,35 +7,43 @@ wrong or because it sees too little; told the truth, only the second is left.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from gftlib.dialogue.corpus import offline_teacher
 from gftlib.dialogue.records import Dialogue
 from gftlib.dialogue.scoring import TrueLesion, claim
+from gftlib.jobs import run_jobs
 from gftlib.octa.findings import MOST, Finding
 from gftlib.octa.graph import OctaGraph
 from gftlib.octa.graph_io import read_graph
 from gftlib.octa.places import place
+from gftlib.octa.scans import Scan
 from gftlib.profiles import Profile
 from gftlib.teaching import Lesson, true_lesions
 
 
-def true_dialogues(profile: Profile, lesson: Lesson) -> tuple[tuple[Dialogue, ...], tuple[Dialogue, ...]]:
+def true_dialogues(
+    profile: Profile, lesson: Lesson, workers: int = 1
+) -> tuple[tuple[Dialogue, ...], tuple[Dialogue, ...]]:
     """Return the dialogues of both stages that the offline teacher writes of true tables.
 
     Args:
         profile: Its ``dialogue`` section and seed.
         lesson: Of chapter 4: which scans are taught, and the rest of their tables.
+        workers: Processes.
 
     Raises:
         InputError: If a scan is a real one.
     """
-    teacher, tables = offline_teacher(profile.dialogue, profile.seed), []
-    for name, table in lesson.tables.items():
-        scan = lesson.scans[name]
-        findings = true_findings(read_graph(lesson.graphs[name]), true_lesions(scan))
-        tables.append((table.model_copy(update={"findings": findings}), scan.image.name))
+    teacher = offline_teacher(profile.dialogue, profile.seed)
+    jobs = [(lesson.scans[name], lesson.graphs[name]) for name in lesson.tables]
+    found = run_jobs(_found, None, jobs, workers if len(jobs) > 100 else 1)
+    tables = [
+        (table.model_copy(update={"findings": findings}), scan.image.name)
+        for table, findings, (scan, _) in zip(lesson.tables.values(), found, jobs, strict=True)
+    ]
     return tuple(teacher.teach(tables, 1)), tuple(teacher.teach(tables, 2))
 
 
@@ -69,6 +77,10 @@ def true_findings(graph: OctaGraph, lesions: Sequence[TrueLesion]) -> tuple[Find
                 )
             )
     return tuple(found)
+
+
+def _found(shared: None, scan: Scan, graph: Path) -> tuple[Finding, ...]:
+    return true_findings(read_graph(graph), true_lesions(scan))
 
 
 def _area(lesion: TrueLesion) -> float:

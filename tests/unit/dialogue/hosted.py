@@ -25,7 +25,8 @@ ENDPOINT = {
 def settings(**changes: object) -> DialogueSettings:
     base = {
         "teacher": "offline",
-        "splits": [1, 2],
+        "splits": [2, 3],
+        "folds": [1],
         "stage_source": "label",
         "rows": True,
         "findings": True,
