@@ -1,6 +1,8 @@
 """Small students of both architectures: files, exactness of the shared pass, tuning, decoding."""
 
 import json
+import sys
+import types
 import weakref
 from dataclasses import replace
 
@@ -10,6 +12,7 @@ import torch
 import transformers
 from accelerate.state import AcceleratorState
 from PIL import Image
+from safetensors import safe_open
 
 from gftlib.errors import InputError, MissingError
 from gftlib.vlm.backbones import EMBEDDED, FAMILIES, family_of, find_checkpoint, load_student
@@ -216,9 +219,75 @@ def test_stock_peft_loads_the_adapter(student, examples, tmp_path):
     assert torch.allclose(tuned.model(**inputs).logits, stock(**inputs).logits, atol=1e-5)
 
 
+def test_recomputed_activations_and_images_change_no_loss(student, examples, tmp_path):
+    losses = {}
+    for checkpointing in (False, True):
+        adapted = add_adapter(fresh(student), Adapter(4, 4, 0.0))
+        stage = Stage(epochs=3, images=2, lr=1e-2, checkpointing=checkpointing)
+        losses[checkpointing] = tune(adapted, examples, stage, tmp_path / str(checkpointing))
+    assert losses[True] == pytest.approx(losses[False], rel=1e-4)
+    assert losses[True][-1] < losses[True][0]
+
+
+def test_four_bits_and_the_8_bit_optimizer_are_asked_of_bitsandbytes(
+    student, examples, monkeypatch, tmp_path
+):
+    asked = {}
+
+    class AskedError(RuntimeError):
+        pass
+
+    def load(checkpoint, **options):
+        asked.update(options)
+        raise AskedError
+
+    student.model.save_pretrained(tmp_path)
+    student.processor.save_pretrained(tmp_path)
+    monkeypatch.setattr(getattr(transformers, student.family.model_class), "from_pretrained", load)
+    with pytest.raises(AskedError):
+        load_student(str(tmp_path), dtype="bfloat16", four_bit=True)
+    quantised = asked["quantization_config"]
+    assert quantised.load_in_4bit and quantised.bnb_4bit_quant_type == "nf4"
+    assert quantised.bnb_4bit_compute_dtype == asked["dtype"] == torch.bfloat16
+
+    class AdamW8bit(torch.optim.AdamW):
+        def __init__(self, weights, **options):
+            asked.update(options)
+            super().__init__(weights, **options)
+
+    optim = types.ModuleType("bitsandbytes.optim")
+    optim.AdamW8bit = AdamW8bit
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", optim)
+    stage = Stage(epochs=1, images=2, lr=3e-3, weight_decay=0.25, optimizer="adamw_8bit")
+    tune(add_adapter(fresh(student), Adapter(4, 4, 0.0)), examples, stage, tmp_path / "tuned")
+    assert (asked["lr"], asked["weight_decay"]) == (3e-3, 0.25)
+
+
+NAMED = {
+    "qwen2_5_vl": {
+        "visual.patch_embed.proj.weight",
+        "visual.merger.mlp.2.bias",
+        "model.embed_tokens.weight",
+        "model.layers.0.self_attn.q_proj.bias",
+        "model.norm.weight",
+    },
+    "mllama": {
+        "vision_model.class_embedding",
+        "vision_model.global_transformer.layers.0.gate_attn",
+        "multi_modal_projector.weight",
+        "language_model.model.embed_tokens.weight",
+        "language_model.model.layers.1.cross_attn.k_proj.weight",
+        "language_model.lm_head.weight",
+    },
+}
+"""Some of the names in the files that Qwen and Meta publish."""
+
+
 def test_checkpoint_in_the_published_format_loads(student, examples, tmp_path):
     student.model.save_pretrained(tmp_path)
     student.processor.save_pretrained(tmp_path)
+    with safe_open(tmp_path / "model.safetensors", "pt") as file:
+        assert NAMED[student.family.model_type] <= set(file.keys())
     loaded = load_student(str(tmp_path))
     assert loaded.family is student.family
     inputs, _ = separate(encode(student, examples))
