@@ -6,7 +6,8 @@ scored: tables and teachers live in packages that cannot reach a phantom.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ from gftlib.profiles import Profile
 
 SEED = 0
 """Of the network that explains, one a fold. The split that validated it gives no healthy reference either."""
+NAME = r"[\w.-]+"
+"""Of a scan, as tables and dialogues keep it."""
 TAUGHT, UNSEEN = "taught", "unseen"
 SHOWN: tuple[Kind, ...] = ("quadrant", "vessels", "perfusion", "presence", "grounding")
 """Stage 2 questions of an example, one of each kind."""
@@ -138,6 +141,7 @@ def prepare(
     batch = extract(cohort, graphs, workers, **profile.graph.model_dump())
     there = [scan for scan in cohort if scan.name in batch.graphs]
     rows = stage_table(there)
+    _named(rows["scan"])
     healthy = rows[(rows["stage"] == 0) & ~rows["split"].isin([TEST_SPLIT, fold])]
     reference = _reference([batch.graphs[name] for name in healthy["scan"]], folder, workers)
     lesson = Lesson(
@@ -313,6 +317,15 @@ def _reference(graphs: Sequence[Path], folder: Path, workers: int) -> HealthyRef
     found = healthy_reference(graphs, workers)
     write_json(kept, {"key": key, "reference": found.state()})
     return found
+
+
+def _named(scans: Iterable[str]) -> None:
+    """Refuse names that tables and dialogues cannot hold, before hours are spent on them."""
+    if strange := [name for name in scans if not re.fullmatch(NAME, name)]:
+        raise InputError(
+            f"a scan is named {strange[0]!r}: from chapter 4 on names hold letters, digits, '_', '.' and '-' "
+            "alone; rename the file, and its row of scans.csv"
+        )
 
 
 def _has(pairs: Sequence[Pair], kind: str) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from gftlib import teaching
 from gftlib.dialogue.scoring import FAZ, TrueLesion, ceiling
+from gftlib.errors import InputError
 from gftlib.octa.features import FEATURES
 from gftlib.octa.normal import HealthyReference
 from gftlib.octa.signs import FINDING_KINDS
@@ -82,3 +83,9 @@ def test_an_example_is_a_taught_scan_with_findings(lesson):
     assert lesson.example(1).label == "NPDR"
     with pytest.raises(ValueError, match="no taught scan is PDR"):
         lesson.example(2)
+
+
+def test_names_that_tables_cannot_hold_are_told_at_once():
+    teaching._named(["a-1_b.2", "10301"])
+    with pytest.raises(InputError, match=r"a scan is named 'left eye'.*rename the file"):
+        teaching._named(["a", "left eye"])
