@@ -56,7 +56,7 @@ TALK = (STAGE_QUESTION, PRESENCE[0], MARKING[0])
 
 
 def explained_table(scores: Mapping[str, float], ceiling: Mapping[str, float]) -> pd.DataFrame:
-    """Return what students explain rightly, mean over seeds, below the table's own statements.
+    """Return what students explain rightly, mean over seeds and folds, below the table's own statements.
 
     Args:
         scores: Flat numbers ``<way>/<student>/<arm>/<seed>/<scope>/<score>``.
@@ -125,7 +125,7 @@ def table_2(
 
 
 def replies_table(replies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
-    """Return how each student answered whether something is somewhere, mean over seeds, in per cent.
+    """Return how each student answered whether something is somewhere, mean over seeds and folds, in %.
 
     Args:
         replies: Of `gftlib.dialogue.examination.replies`.
@@ -330,7 +330,7 @@ def _parts(key: str) -> tuple[str, str, str, str, str]:
 
 
 def finding(scores: Mapping[str, float]) -> str:
-    """Say what naming kinds and quadrants came to, for each student and arm, mean over seeds."""
+    """Say what naming kinds and quadrants came to, for each student and arm, mean over seeds and folds."""
     found: dict[str, dict[str, list[float]]] = {}
     for key, value in _scored(scores):
         student, arm, _, scope, score = _parts(key)

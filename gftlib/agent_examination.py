@@ -17,6 +17,7 @@ import pandas as pd
 
 from gftlib.agent import Course, Pupil, pupils, run_name, teach, tuned, with_truth
 from gftlib.datasets import octa500
+from gftlib.datasets.masks import image_size
 from gftlib.dialogue.examination import (
     ASKED,
     findings_paper,
@@ -25,7 +26,7 @@ from gftlib.dialogue.examination import (
     score_told,
     staging_paper,
 )
-from gftlib.dialogue.lessons import ARMS, FIRST_ALONE, image_size
+from gftlib.dialogue.lessons import ARMS, FIRST_ALONE
 from gftlib.dialogue.scoring import COLUMNS
 from gftlib.dialogue.staging_answers import read_answers as read_stages
 from gftlib.jobs import Progress, run_jobs

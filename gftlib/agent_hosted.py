@@ -233,8 +233,9 @@ def _records(
     course: Course, dialogues: Iterable[Dialogue], cases: Mapping[str, tuple[Case, ...]] | None
 ) -> Iterator[dict[str, Any]]:
     for dialogue in dialogues:
-        images = course.images[dialogue.id].parent
-        yield from hosted_records([dialogue], images, cases)
+        image = course.images[dialogue.id]
+        shown = dialogue.model_copy(update={"image": image.name})
+        yield from hosted_records([shown], image.parent, cases)
 
 
 def _labelled(course: Course) -> Iterator[Dialogue]:

@@ -140,7 +140,7 @@ def staging_findings(scores: Mapping[str, Any]) -> tuple[str, str, str]:
     gain = f"By {CLEAR} or more counting as a difference, {'; '.join(gains)}."
     change = f"Stage 2, on regions and vessels, takes the balanced accuracy of {'; '.join(changes)}."
     return (
-        f"Balanced accuracy of staging, mean over seeds. {'; '.join(orders)}.",
+        f"Balanced accuracy of staging, mean over seeds and folds. {'; '.join(orders)}.",
         gain if gains else "Without GFT, FT and the shuffled control there is nothing to compare.",
         change if changes else "What stage 1 alone gives was not asked in the run that is shown.",
     )

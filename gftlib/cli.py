@@ -128,7 +128,9 @@ def publish(runs: Annotated[Path, typer.Argument(help="runs/<profile>")]) -> Non
     from gftlib import results
 
     for record in sorted(runs.glob("*/record.json")):
-        typer.echo(results.publish(record.parent, runs.name))
+        # What is linked there is another profile's run.
+        if not record.parent.is_symlink():
+            typer.echo(results.publish(record.parent, runs.name))
 
 
 @check.command("data")

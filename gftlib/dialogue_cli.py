@@ -47,11 +47,11 @@ def build(
             typer.echo(
                 f"fold {fold}: {len(pupils)} scans, {len(pupils)} + {len(pupils) * wanted.pairs} pairs"
             )
-            costs = corpus.estimate(pupils, wanted, place) if wanted.teacher == "hosted" else []
+            costs = corpus.estimate(pupils, wanted, folder) if wanted.teacher == "hosted" else []
             for stage, cost in enumerate(costs, start=1):
                 typer.echo(_told(stage, cost))
             continue
-        made = corpus.build(pupils, wanted, place, settings.seed, yes_send_images, poll_s)
+        made = corpus.build(pupils, wanted, place, settings.seed, yes_send_images, poll_s, folder)
         pairs = sum(len(dialogue.pairs) for dialogue in (*made.first, *made.second))
         typer.echo(f"{pairs} pairs about {len(pupils)} scans in {place}")
         for name, why in made.missing.items():

@@ -78,8 +78,8 @@ def _data(profile: Profile) -> Iterator[Need]:
     if profile.octa.source == "folder":
         yield from _scans(profile.octa.path)
     if profile.staging.octa500:
-        found = _folder("OCTA-500", ("02",), profile.staging.octa500, "octa500")
-        # Chapter 2 asks for it only where its variable is set.
+        found = _folder("OCTA-500", ("02", "06"), profile.staging.octa500, "octa500")
+        # Both ask for it only where its variable is set.
         yield (
             found
             if not unset(profile.staging.octa500)

@@ -77,7 +77,7 @@ def load_profile(name: str) -> Profile:
     own = _content(path)
     if EXTENDS not in own:
         return Profile.checked(own, path.name)
-    base = _content(profile_path(own.pop(EXTENDS)))
+    base = _content(profile_path(str(own.pop(EXTENDS))))
     # Within a section an entry takes the place of the other's as a whole.
     for section, entries in own.items():
         both = isinstance(entries, dict) and isinstance(base.get(section), dict)
@@ -88,8 +88,8 @@ def load_profile(name: str) -> Profile:
 def profile_files(name: str) -> list[Path]:
     """Return the file of a profile and the one that it extends, if any; errors as `load_profile`."""
     path = profile_path(name)
-    extended = _content(path).get(EXTENDS)
-    return [path] if extended is None else [path, profile_path(extended)]
+    own = _content(path)
+    return [path, profile_path(str(own[EXTENDS]))] if EXTENDS in own else [path]
 
 
 def _content(path: Path) -> dict[str, Any]:

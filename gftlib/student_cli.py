@@ -90,6 +90,7 @@ def merge(
     from gftlib.dialogue.prompts import student_system
     from gftlib.vlm import merging
 
+    merging.check_new(folder)
     typer.echo(merging.merge(_loaded(student, adapter, "cpu"), folder))
     typer.echo(f"Begin every conversation with:\n{student_system(2)}")
 
@@ -104,24 +105,32 @@ def _conversation(image: Path, name: str, adapter: Path | None, device: str, lon
 
 
 def _loaded(name: str, adapter: Path | None, device: str) -> Student:
-    from gftlib.errors import InputError
+    from gftlib.errors import GftError, InputError
     from gftlib.vlm.backbones import load_student
 
     try:
         student = load_student(name, adapter, device)
+    except GftError:
+        raise
     except (OSError, ValueError, RuntimeError, AssertionError) as error:
         # What transformers, peft and torch say of folders, adapters and devices; its first line says most.
         where = f" with the adapter {adapter}" if adapter else ""
         told = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise InputError(f"student {name!r}{where} cannot be loaded on {device}: {told}") from error
-    if adapter is not None and (other := _made_for(adapter)) not in ("", student.family.model_class):
-        raise InputError(
-            f"the adapter {adapter} is of a {other}, and {name!r} is a {student.family.model_class}"
-        )
+    if adapter is not None and (others := _made_for(adapter, student)):
+        raise InputError(f"the adapter {adapter} is of {others}, and {name!r} is {student.family.model_type}")
     return student
 
 
-def _made_for(adapter: Path) -> str:
-    """Return the class of model that an adapter was made for, as peft notes it; empty if it does not say."""
-    noted = read_json(adapter / "adapter_config.json").get("auto_mapping") or {}
-    return str(noted.get("base_model_class", ""))
+def _made_for(adapter: Path, student: Student) -> str:
+    """Return which other architecture an adapter of ours was made for; empty if it may be this one's.
+
+    Layers of the small students' languages have the same names and shapes: peft would load one's adapter on
+    the other, in part and without a word.
+    """
+    from gftlib.vlm.backbones import FAMILIES
+
+    noted = read_json(adapter / "adapter_config.json").get("target_modules")
+    layers = {family.model_type: f"({family.vision})|({family.language})" for family in FAMILIES.values()}
+    del layers[student.family.model_type]
+    return ", ".join(name for name, covered in layers.items() if covered == noted)

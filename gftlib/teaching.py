@@ -1,7 +1,8 @@
 """From the outputs of earlier chapters to tables, and from tables to their score (GFT, section 2.4).
 
 This is the only place where what students learn from meets the truth about phantoms, and it meets it to be
-scored: tables and teachers live in packages that cannot reach a phantom.
+scored: tables and teachers live in packages that cannot reach a phantom. `gftlib.oracle_lessons` is the one
+exception, an arm that is taught the truth to tell what tables lack.
 """
 
 from __future__ import annotations
@@ -217,7 +218,7 @@ def further_folds(profile: Profile, folder: Path | str, workers: int = 1) -> dic
     missing = {}
     for fold in profile.dialogue.folds[1:]:
         lesson = prepare(profile, folder, workers, fold=fold)
-        made = corpus.build(lesson.pupils(), profile.dialogue, lesson.folder, profile.seed)
+        made = corpus.build(lesson.pupils(), profile.dialogue, lesson.folder, profile.seed, ledger=folder)
         missing |= {f"fold {fold} {name}": why for name, why in made.missing.items()}
     return missing
 

@@ -71,6 +71,10 @@ def _agent(profile: Profile) -> list[Tuning]:
     dialogue = shared * IMAGE_TOKENS + pairs * PAIR_TOKENS
     # FT takes GFT's steps, each with one question an image.
     second = {arm: passes * label if arm == "FT" else dialogue for arm in settings.arms if arm != "BS"}
+    if "GFT-few" in second:
+        from gftlib.dialogue.lessons import FEW  # which loads torch
+
+        second["GFT-few"] = passes * (IMAGE_TOKENS + min(FEW, settings.pairs) * PAIR_TOKENS)
     return [
         Tuning(
             "05_lora_tuning",

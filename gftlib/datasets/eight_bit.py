@@ -26,14 +26,7 @@ def eight_bit(path: Path, folder: Path) -> Path:
         InputError: If it is no image, or as `gftlib.datasets.images.read_scan`.
         MissingError: If it is not there.
     """
-    if not path.is_file():
-        raise MissingError(f"no image {path}")
-    try:
-        with Image.open(path) as image:
-            mode = image.mode
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is no readable image: {error}") from None
-    if not mode.startswith(DEEP):
+    if not _deep(path):
         return path
     copy = folder / f"{path.stem}.png"
     copy.parent.mkdir(parents=True, exist_ok=True)
@@ -43,5 +36,21 @@ def eight_bit(path: Path, folder: Path) -> Path:
 
 
 def eight_bit_image(path: Path) -> Image.Image:
-    """Return a scan as a grey image of 8 bits; errors as `gftlib.datasets.images.read_scan`."""
-    return Image.fromarray(np.round(255 * read_scan(path)).astype(np.uint8))
+    """Return an image as students see the file that `eight_bit` returns; errors as there."""
+    if _deep(path):
+        return Image.fromarray(np.round(255 * read_scan(path)).astype(np.uint8))
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise InputError(f"{path} is no readable image: {error}") from None
+
+
+def _deep(path: Path) -> bool:
+    if not path.is_file():
+        raise MissingError(f"no image {path}")
+    try:
+        with Image.open(path) as image:
+            return image.mode.startswith(DEEP)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path} is no readable image: {error}") from None

@@ -50,7 +50,7 @@ def loss_figure(losses: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
 
 
 def staging_figure(scores: Mapping[str, Any], reference: Mapping[str, float], about: str) -> Figure:
-    """Show the balanced accuracy of every student, a dot a seed, beside lines for other methods.
+    """Show the balanced accuracy of every student, a dot a seed and fold, beside lines for other methods.
 
     Hollow dots are of stage 1 alone.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from gftlib.dialogue.offline_teacher import OfflineTeacher
 from gftlib.dialogue.records import Dialogue, read_dialogues, write_dialogues
 from gftlib.dialogue.teacher import HostedTeacher, TeacherScan
-from gftlib.endpoint.client import Estimate
+from gftlib.endpoint.client import Endpoint, Estimate
 from gftlib.endpoint.profiled import expanded, profiled_endpoint
 from gftlib.errors import InputError
 from gftlib.octa.table_text import TextOptions
@@ -45,6 +45,7 @@ def build(
     seed: int,
     consent: bool = False,
     poll_s: float = 60.0,
+    ledger: Path | str | None = None,
 ) -> Corpus:
     """Have the dialogues of all scans written, unless this very corpus is there already.
 
@@ -55,6 +56,8 @@ def build(
         seed: Of the offline teacher's wordings.
         consent: The scans may be sent to the hosted teacher.
         poll_s: Seconds between two looks at batch jobs.
+        ledger: Folder of the hosted teacher's record, to which its budget belongs; the folder itself if not
+            given.
 
     Raises:
         InputError: If images would be sent without consent; or as `OfflineTeacher` and `HostedTeacher`.
@@ -69,7 +72,8 @@ def build(
         told = [(scan.table, scan.image) for scan in scans]
         corpus = Corpus(tuple(teacher.teach(told, 1)), tuple(teacher.teach(told, 2)), {})
     else:
-        corpus = _ask(scans, settings, folder, consent, poll_s)
+        endpoint = profiled_endpoint(settings.endpoint, Path(ledger or folder), settings.send_images)
+        corpus = _ask(scans, settings, folder, consent, poll_s, endpoint)
     write_dialogues(folder / "stage1.jsonl", corpus.first)
     write_dialogues(folder / "stage2.jsonl", corpus.second)
     # Written last: it says that the two files belong together and are whole.
@@ -107,14 +111,18 @@ def hosted_teachers(settings: DialogueSettings) -> tuple[HostedTeacher, HostedTe
 
 
 def _ask(
-    scans: Sequence[TeacherScan], settings: DialogueSettings, folder: Path, consent: bool, poll_s: float
+    scans: Sequence[TeacherScan],
+    settings: DialogueSettings,
+    folder: Path,
+    consent: bool,
+    poll_s: float,
+    endpoint: Endpoint,
 ) -> Corpus:
     if settings.send_images and not consent:
         raise InputError(
             "the profile has scans sent to the hosted teacher, and that was not agreed to: run "
             "`gftlib dialogue build` with --yes-send-images, or set send_images to false"
         )
-    endpoint = profiled_endpoint(settings.endpoint, folder, settings.send_images)
     found, missing = [], {}
     for teacher in hosted_teachers(settings):
         jobs = folder / f"batches{teacher.stage}" if settings.endpoint.batch else None

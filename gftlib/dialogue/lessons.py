@@ -19,10 +19,11 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image
 
+from gftlib.datasets.masks import image_size
 from gftlib.dialogue.prompts import student_system
 from gftlib.dialogue.questions import QUESTIONS
 from gftlib.dialogue.records import Dialogue, spoken
-from gftlib.errors import InputError, MissingError
+from gftlib.errors import InputError
 from gftlib.octa.table_rows import STAGES
 from gftlib.vlm.backbones import Student
 from gftlib.vlm.conversations import Example
@@ -59,22 +60,6 @@ def examples(dialogues: Sequence[Dialogue], images: Mapping[str, Path], student:
         asked = tuple(pair.question for pair in dialogue.pairs)
         found.append(Example(images[dialogue.id], asked, told, student_system(dialogue.stage)))
     return found
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """Return (height, width) of an image file, from its header.
-
-    Raises:
-        InputError: If it is no image.
-        MissingError: If it is not there.
-    """
-    if not path.is_file():
-        raise MissingError(f"no image {path}")
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is no readable image: {error}") from None
 
 
 def few(dialogues: Sequence[Dialogue], count: int, rng: np.random.Generator) -> list[Dialogue]:

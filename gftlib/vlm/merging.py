@@ -13,6 +13,18 @@ from gftlib.errors import InputError
 from gftlib.vlm.backbones import Student
 
 
+def check_new(folder: Path | str) -> Path:
+    """Return a folder's whole path, if there is nothing in it.
+
+    Raises:
+        InputError: If there is.
+    """
+    folder = Path(folder).resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is there already: give a new folder")
+    return folder
+
+
 def merge(student: Student, folder: Path | str) -> Path:
     """Write a student, its adapter merged into its weights, to a new folder.
 
@@ -26,9 +38,7 @@ def merge(student: Student, folder: Path | str) -> Path:
     Raises:
         InputError: If there is something in the folder.
     """
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is there already: give a new folder")
+    folder = check_new(folder)
     model = student.model.merge_and_unload() if hasattr(student.model, "peft_config") else student.model
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as name:

@@ -163,10 +163,11 @@ def test_each_fold_has_students_of_its_own_and_the_untuned_one_has_none():
         ("BS", 1, 0), ("GFT", 1, 0), ("GFT", 1, 1), ("GFT", 3, 0), ("GFT", 3, 1),
     ]  # fmt: skip
     assert len({one.folder for one in found}) == len({one.run for one in found if one.arm == "GFT"}) + 1 == 5
-    mine, other, truth = (((), ()) for _ in range(3))
-    course = agent.Course(*mine, {}, pd.DataFrame(), {3: (other, ())}, {3: (truth, ())})
-    assert course.dialogues(found[-1])[0] is other
-    assert course.dialogues(agent.Pupil("s", "GFT-truth", 0, 3))[0] is truth
+    mine, other, truth = ((name, name) for name in ("mine", "other", "truth"))
+    course = agent.Course(*mine, {}, pd.DataFrame(), {3: other}, {3: truth})
+    assert course.dialogues(found[1]) == mine
+    assert course.dialogues(found[-1]) == other
+    assert course.dialogues(agent.Pupil("s", "GFT-truth", 0, 3)) == truth
 
 
 def test_splits_that_are_taught_shift_with_the_fold():

@@ -20,7 +20,7 @@ def test_every_requirement_is_pinned_exactly_and_names_no_host():
 
 def test_what_the_project_asks_for_is_in_the_pins():
     extras = PROJECT["optional-dependencies"]
-    assert set(extras) == {"book", "dev", "cluster", "gpu"}
+    assert set(extras) == {"book", "dev", "cluster", "gpu", "serve"}
     # The last two are for machines that have what they drive.
     asked = [*PROJECT["dependencies"], *extras["book"], *extras["dev"]]
     assert {plain(name) for name in asked} <= {plain(line) for line in PINS}

@@ -78,8 +78,8 @@ def test_runs_of_other_profiles_stand_beside_and_are_not_added(records):
 
 def test_costs_are_those_of_the_longest_answers_at_the_profiles_prices():
     teacher, judge, captions = planning.costs(load_profile("paper"))
-    # 1264 x 4 of 6 splits, two stages, 8000 tokens at 60 dollars a million, half of it in batches.
-    assert (teacher.requests, round(teacher.usd, 2)) == (1686, round(1686 * 0.48 / 2, 2))
+    # 1264 x 4 of 6 splits, five folds, two stages; 8000 tokens at 60 dollars a million, half in batches.
+    assert (teacher.requests, round(teacher.usd, 2)) == (8430, round(8430 * 0.48 / 2, 2))
     assert (judge.requests, round(judge.usd, 2)) == (16, 7.68)
     assert (captions.requests, captions.cap) == (60000, 1000.0)
     assert "stops before 1000 USD are spent" in captions.line()
@@ -104,7 +104,8 @@ def test_tuning_on_a_gpu_is_estimated_by_arithmetic_and_called_so():
     paper = load_profile("paper")
     found = {(one.student, one.arm): one.seconds for one in tuning_estimate.tunings(paper)}
     assert (paper.tuning.first_epochs, paper.tuning.second_epochs, paper.tuning.pairs) == (4, 1, 10)
-    rate = 4 * checkpoints.memory("qwen2.5-vl-7b", "bfloat16") / 2 * paper.octa.scans * 4 / 6 / 150e12
+    assert len(paper.dialogue.folds) == 5
+    rate = 5 * 4 * checkpoints.memory("qwen2.5-vl-7b", "bfloat16") / 2 * paper.octa.scans * 4 / 6 / 150e12
     assert found["qwen2.5-vl-7b", "GFT"] == pytest.approx(rate * (4 * 1100 + 3 * 1000 + 30 * 100))
     assert found["qwen2.5-vl-7b", "FT"] == pytest.approx(rate * (4 * 1100 + 3 * 1100))
     assert found["qwen2.5-vl-7b", "VG alone"] == pytest.approx(found["qwen2.5-vl-7b", "240k"] * 11 / 14)

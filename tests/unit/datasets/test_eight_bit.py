@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gftlib.datasets.eight_bit import eight_bit
+from gftlib.datasets.eight_bit import eight_bit, eight_bit_image
 from gftlib.errors import InputError, MissingError
 
 RAMP = np.arange(256, dtype=np.uint16).reshape(16, 16)
@@ -40,3 +40,10 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_text("no image")
     with pytest.raises(InputError, match=r"bad\.png is no readable image"):
         eight_bit(tmp_path / "bad.png", tmp_path)
+
+
+def test_an_image_is_read_as_its_file_is_shown(tmp_path: Path) -> None:
+    Image.fromarray(DEEP["I;16"]).save(tmp_path / "deep.png")
+    Image.new("RGB", (4, 4), (10, 20, 30)).save(tmp_path / "colour.png")
+    assert np.array_equal(np.asarray(eight_bit_image(tmp_path / "deep.png")), RAMP)
+    assert eight_bit_image(tmp_path / "colour.png").getpixel((0, 0)) == (10, 20, 30)

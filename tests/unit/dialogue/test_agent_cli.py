@@ -200,6 +200,17 @@ def test_a_dry_run_writes_the_file_and_tells_the_cost(service: TuningServer, tmp
     assert "patient" not in "".join(rows)
 
 
+def test_a_scan_shown_by_a_copy_is_sent_as_the_copy(service: TuningServer, course: Course) -> None:
+    scan = course.scans[NAMES[0]]
+    copy = scan.image.parent / "copies" / "renamed.png"
+    copy.parent.mkdir()
+    scan.image.rename(copy)
+    course.scans[NAMES[0]] = Scan(scan.name, copy, None)
+    done = run("hosted", "tune", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "12 records, 48 images" in done.output
+
+
 def test_nothing_is_sent_without_leave_or_money(service: TuningServer, profile) -> None:
     assert isinstance(run("hosted", "tune").exception, InputError)
     assert isinstance(run("hosted", "status").exception, MissingError)

@@ -186,10 +186,10 @@ def test_a_lesson_holds_boxes_in_the_student_s_grammar(tmp_path: Path, size: tup
     )
     with pytest.raises(InputError, match="no image of scan a"):
         examples([dialogue("a")], {}, LLAMA)
-    with pytest.raises(MissingError, match="no image"):
+    with pytest.raises(MissingError, match="no file"):
         examples([dialogue("a")], {"a": tmp_path / "none.png"}, LLAMA)
     file.write_text("no image")
-    with pytest.raises(InputError, match="no readable image"):
+    with pytest.raises(InputError, match="is not an image"):
         examples([dialogue("a")], {"a": file}, LLAMA)
 
 
