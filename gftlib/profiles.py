@@ -75,14 +75,18 @@ def load_profile(name: str) -> Profile:
     """
     path = profile_path(name)
     own = _content(path)
-    if EXTENDS not in own:
-        return Profile.checked(own, path.name)
-    base = _content(profile_path(str(own.pop(EXTENDS))))
+    base = _content(profile_path(str(own.pop(EXTENDS)))) if EXTENDS in own else {}
     # Within a section an entry takes the place of the other's as a whole.
     for section, entries in own.items():
         both = isinstance(entries, dict) and isinstance(base.get(section), dict)
         base[section] = {**base[section], **entries} if both else entries
-    return Profile.checked(base, path.name)
+    profile = Profile.checked(base, path.name)
+    folds, trained = profile.dialogue.folds, profile.staging.folds
+    if len(set(folds)) < len(folds) or not set(folds) <= set(trained):
+        raise InputError(
+            f"{path.name}: dialogue.folds {folds} must be some of staging.folds {trained}, each once"
+        )
+    return profile
 
 
 def profile_files(name: str) -> list[Path]:

@@ -35,6 +35,19 @@ def test_an_extended_profile_must_exist(tmp_path, monkeypatch):
         load_profile("phantom-llama")
 
 
+@pytest.mark.parametrize("folds", ["[1, 1]", "[1, 3]"])
+def test_folds_that_explain_must_have_been_trained_once(tmp_path, monkeypatch, folds):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "profiles").mkdir()
+    text = profiles.profile_path("smoke").read_text()
+    wrong = text.replace("splits: [2, 3]\n  folds: [1]", f"splits: [2, 3]\n  folds: {folds}")
+    assert wrong != text
+    (tmp_path / "profiles" / "smoke.yaml").write_text(wrong)
+    monkeypatch.setenv("GFTLIB_ROOT", str(tmp_path))
+    with pytest.raises(InputError, match=r"must be some of staging\.folds \[1, 2\], each once"):
+        load_profile("smoke")
+
+
 def test_unknown_profile_names_the_nearest():
     with pytest.raises(InputError, match="unknown profile 'phantm'; did you mean 'phantom'"):
         load_profile("phantm")
