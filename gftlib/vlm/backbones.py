@@ -66,7 +66,8 @@ STUDENTS = {
 """Hub id by the name of a student of the paper."""
 WEIGHTS = Path(__file__).parent / "weights"
 EMBEDDED = ("tiny-qwen2.5-vl", "tiny-mllama")
-"""Small models of the same classes, made by ``gftlib train-student``; their weights come with the project."""
+"""Small models of the same classes, made by ``gftlib train-student``. The weights of the first come with the
+project."""
 TINY_BIRD = "tiny-bird"
 """The small BiRD, made and shipped like them; what it is stands in `gftlib.bird.student`."""
 
@@ -100,7 +101,7 @@ def find_checkpoint(name: str) -> str:
     """Return the folder or hub id that a student's name stands for.
 
     Args:
-        name: One of `EMBEDDED` or `STUDENTS`, a folder, or a hub id ``owner/model``.
+        name: One of `EMBEDDED`, whose weights are all in the package, or of `STUDENTS`, a folder, or a hub id ``owner/model``.
 
     Raises:
         InputError: If it is none of these.
