@@ -101,8 +101,8 @@ def find_checkpoint(name: str) -> str:
     """Return the folder or hub id that a student's name stands for.
 
     Args:
-        name: One of `EMBEDDED`, whose weights are all in the package, one of `STUDENTS`, a folder, or a hub id
-            ``owner/model``.
+        name: One of `EMBEDDED`, whose weights are all in the package, one of `STUDENTS`, a folder, or a hub
+            id ``owner/model``.
 
     Raises:
         InputError: If it is none of these.
