@@ -24,11 +24,13 @@ from gftlib.endpoint.client import Endpoint
 from gftlib.endpoint.messages import data_url
 from gftlib.endpoint.profiled import profiled_endpoint
 from gftlib.metrics.classification import multiclass
+from gftlib.octa.staging_study import METHODS
 from gftlib.octa.table_rows import STAGES, ScanTable
 from gftlib.paths import read_json
 from gftlib.profiles import Profile
 from gftlib.results import standing
-from gftlib.teaching import Lesson, true_lesions, unseen_tables
+from gftlib.table_truth import true_lesions
+from gftlib.teaching import Lesson, unseen_tables
 from gftlib.vlm import retrieval
 from gftlib.vlm.chat import Conversation
 
@@ -41,14 +43,6 @@ SCORES = {
     "non-perfusion/box_recall": "non-perfusion boxes",
 }
 RATERS = ("1", "2")
-METHODS = {
-    "gnn": "graph network",
-    "resnet18": "ResNet-18",
-    "svm": "biomarkers, support vectors",
-    "random_forest": "biomarkers, random forest",
-    "logistic": "biomarkers, logistic regression",
-}
-"""Methods of chapter 2 that stand in Table 2."""
 DEVICE, PUBLIC = "other device", "OCTA-500"
 """Cohorts of Table 2, as chapter 2 names them."""
 TALK = (STAGE_QUESTION, PRESENCE[0], MARKING[0])
@@ -139,6 +133,7 @@ def replies_table(replies: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
         | {name: f"{100 * np.mean([one[name] for one in each]):.1f} %" for name in each[0]}
         for (student, arm), each in found.items()
     ]
+    rows.sort(key=lambda row: (row["student"], ARMS.index(row["tuning"])))
     return pd.DataFrame(rows)
 
 

@@ -34,7 +34,7 @@ from gftlib.paths import read_json, root, sha256, write_json
 from gftlib.phantoms.octa_files import write_cohort
 from gftlib.profiles import Profile
 from gftlib.sections import AgentSettings, Staging
-from gftlib.teaching import true_faz, true_lesions
+from gftlib.table_truth import true_faz, true_lesions
 from gftlib.vlm.backbones import Student
 from gftlib.vlm.conversations import Example
 from gftlib.vlm.inference import answer
@@ -165,7 +165,7 @@ def answers(
     if file.is_file():
         kept = read_json(file)
         if kept["key"] == json.loads(json.dumps(key)):
-            return {name: tuple(texts) for name, texts in kept["answers"].items()}
+            return {name: tuple(kept["answers"][name]) for name in paper}
     told = answer(
         student,
         list(paper.values()),

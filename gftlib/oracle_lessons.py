@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gftlib.dialogue.corpus import offline_teacher
+from gftlib.dialogue.corpus import Corpus, corpus_key, finished, keep, offline_teacher
 from gftlib.dialogue.records import Dialogue
 from gftlib.dialogue.scoring import TrueLesion, claim
 from gftlib.jobs import run_jobs
@@ -20,14 +20,19 @@ from gftlib.octa.graph import OctaGraph
 from gftlib.octa.graph_io import read_graph
 from gftlib.octa.places import place
 from gftlib.octa.scans import Scan
+from gftlib.paths import sha256
+from gftlib.phantoms.octa_config import OctaConfig
 from gftlib.profiles import Profile
-from gftlib.teaching import Lesson, true_lesions
+from gftlib.table_truth import true_lesions
+from gftlib.teaching import Lesson
 
 
 def true_dialogues(
     profile: Profile, lesson: Lesson, workers: int = 1
 ) -> tuple[tuple[Dialogue, ...], tuple[Dialogue, ...]]:
     """Return the dialogues of both stages that the offline teacher writes of true tables.
+
+    They are kept beside those of the lesson: reading every phantom's truth takes minutes.
 
     Args:
         profile: Its ``dialogue`` section and seed.
@@ -37,6 +42,12 @@ def true_dialogues(
     Raises:
         InputError: If a scan is a real one.
     """
+    folder = lesson.folder / "truth"
+    key = sha256(
+        f"{OctaConfig().config_hash()} {corpus_key(lesson.pupils(), profile.dialogue, profile.seed)}".encode()
+    )
+    if (kept := finished(folder, key)) is not None:
+        return kept.first, kept.second
     teacher = offline_teacher(profile.dialogue, profile.seed)
     jobs = [(lesson.scans[name], lesson.graphs[name]) for name in lesson.tables]
     found = run_jobs(_found, None, jobs, workers if len(jobs) > 100 else 1)
@@ -44,7 +55,9 @@ def true_dialogues(
         (table.model_copy(update={"findings": findings}), scan.image.name)
         for table, findings, (scan, _) in zip(lesson.tables.values(), found, jobs, strict=True)
     ]
-    return tuple(teacher.teach(tables, 1)), tuple(teacher.teach(tables, 2))
+    made = Corpus(tuple(teacher.teach(tables, 1)), tuple(teacher.teach(tables, 2)), {})
+    keep(folder, key, made)
+    return made.first, made.second
 
 
 def true_findings(graph: OctaGraph, lesions: Sequence[TrueLesion]) -> tuple[Finding, ...]:

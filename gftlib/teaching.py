@@ -1,8 +1,7 @@
-"""From the outputs of earlier chapters to tables, and from tables to their score (GFT, section 2.4).
+"""From the outputs of earlier chapters to tables, and from tables to dialogues (GFT, section 2.4).
 
-This is the only place where what students learn from meets the truth about phantoms, and it meets it to be
-scored: tables and teachers live in packages that cannot reach a phantom. `gftlib.oracle_lessons` is the one
-exception, an arm that is taught the truth to tell what tables lack.
+Tables and teachers live in packages that cannot reach a phantom: what they state meets the truth in
+`gftlib.table_truth`, to be scored.
 """
 
 from __future__ import annotations
@@ -22,9 +21,7 @@ from gftlib.datasets.images import read_scan
 from gftlib.dialogue import corpus
 from gftlib.dialogue.corpus import Corpus
 from gftlib.dialogue.display import dialogue_html
-from gftlib.dialogue.figures import Claims
 from gftlib.dialogue.records import Kind, Pair
-from gftlib.dialogue.scoring import COLUMNS, FAZ, TrueLesion, score_scan
 from gftlib.dialogue.taught import fold_place, taught_splits
 from gftlib.dialogue.teacher import TeacherScan
 from gftlib.errors import InputError
@@ -38,17 +35,15 @@ from gftlib.octa.overlays import overlay, write_overlays
 from gftlib.octa.scans import Scan, extract, open_cohort
 from gftlib.octa.staging_cohorts import stage_table
 from gftlib.octa.table_rows import STAGES, ScanTable
-from gftlib.octa.tabling import Explainer, Labelled, attribution_file, healthy_reference, state_many, tabulate
+from gftlib.octa.tabling import Explainer, Labelled, attribution_file, healthy_reference, tabulate
 from gftlib.octa.training import fold_folder
 from gftlib.paths import read_json, root, sha256, write_json
-from gftlib.phantoms.lesion_masks import crop_lesion
 from gftlib.profiles import Profile
 
 SEED = 0
 """Of the network that explains, one a fold. The split that validated it gives no healthy reference either."""
 NAME = r"[\w.-]+"
 """Of a scan, as tables and dialogues keep it."""
-TAUGHT, UNSEEN = "taught", "unseen"
 SHOWN: tuple[Kind, ...] = ("quadrant", "vessels", "perfusion", "presence", "grounding")
 """Stage 2 questions of an example, one of each kind."""
 
@@ -221,57 +216,6 @@ def further_folds(profile: Profile, folder: Path | str, workers: int = 1) -> dic
         made = corpus.build(lesson.pupils(), profile.dialogue, lesson.folder, profile.seed, ledger=folder)
         missing |= {f"fold {fold} {name}": why for name, why in made.missing.items()}
     return missing
-
-
-def true_lesions(scan: Scan) -> list[TrueLesion]:
-    """Return the lesions of a phantom.
-
-    Raises:
-        InputError: If the scan is a real one.
-    """
-    return [TrueLesion(one.kind, one.quadrants, one.box) for one in scan.phantom().lesions]
-
-
-def true_faz(scan: Scan) -> TrueLesion:
-    """Return where the FAZ of a phantom is; errors as `true_lesions`."""
-    (zone,) = crop_lesion(FAZ, scan.phantom().faz)
-    return TrueLesion(FAZ, zone.quadrants, zone.box)
-
-
-def score(lesson: Lesson, workers: int = 1) -> pd.DataFrame:
-    """Hold what tables state against the truth, on taught scans and on those that no one was taught.
-
-    Args:
-        lesson: Real scans, whose truth is not known, are left out.
-        workers: Processes.
-
-    Returns:
-        The rows of `gftlib.dialogue.scoring.score_scan`, the unseen scans last.
-    """
-    phantoms = lesson.rows[[lesson.scans[name].spec is not None for name in lesson.rows["scan"]]]
-    unseen = phantoms.loc[phantoms["split"] == TEST_SPLIT, "scan"]
-    stated = state_many({name: lesson.graphs[name] for name in unseen}, lesson.reference, workers)
-    taught = {name: table for name, table in lesson.tables.items() if lesson.scans[name].spec is not None}
-    stages = dict(zip(lesson.rows["scan"], lesson.rows["stage"], strict=True))
-    rows = []
-    for part, tables in ((TAUGHT, taught), (UNSEEN, stated)):
-        for name, table in tables.items():
-            scan = lesson.scans[name]
-            truth = (table.faz, true_faz(scan))
-            stage = STAGES[stages[name]]
-            rows += score_scan(name, part, stage, table.findings, true_lesions(scan), truth)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def claims(lesson: Lesson, stages: Sequence[int] = (1, 2)) -> list[Claims]:
-    """Return an example of each stage: its scan, what its table states, and what is there."""
-    found = []
-    for stage in stages:
-        table = lesson.example(stage)
-        scan = lesson.scans[table.scan]
-        true = true_lesions(scan) if scan.spec is not None else None
-        found.append(Claims(STAGES[stage], lesson.pictures(table.scan)[0], table.findings, true))
-    return found
 
 
 def dialogues(lesson: Lesson, made: Corpus, stages: Sequence[int] = (1, 2)) -> str:

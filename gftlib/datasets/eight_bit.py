@@ -29,7 +29,6 @@ def eight_bit(path: Path, folder: Path) -> Path:
     if not _deep(path):
         return path
     copy = folder / f"{path.stem}.png"
-    copy.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(copy) as temporary:
         eight_bit_image(path).save(temporary, format="PNG")
     return copy

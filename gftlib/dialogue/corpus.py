@@ -64,8 +64,8 @@ def build(
         MissingError, BudgetError, EndpointError: As `HostedTeacher.teach`.
     """
     folder = Path(folder)
-    key = _key(scans, settings, seed)
-    if (kept := _finished(folder, key)) is not None:
+    key = corpus_key(scans, settings, seed)
+    if (kept := finished(folder, key)) is not None:
         return kept
     if settings.teacher == "offline":
         teacher = offline_teacher(settings, seed)
@@ -74,11 +74,36 @@ def build(
     else:
         endpoint = profiled_endpoint(settings.endpoint, Path(ledger or folder), settings.send_images)
         corpus = _ask(scans, settings, folder, consent, poll_s, endpoint)
+    keep(folder, key, corpus)
+    return corpus
+
+
+def corpus_key(scans: Sequence[TeacherScan], settings: DialogueSettings, seed: int) -> str:
+    """Digest what a corpus depends on; how a hosted teacher is reached and paid is no part of it."""
+    asked = settings.model_dump(exclude={"endpoint", "splits", "folds"})
+    if settings.teacher == "hosted":
+        asked["model"] = expanded(settings.endpoint.model)
+    told = [[scan.table.model_dump_json(), scan.image] for scan in scans]
+    return sha256(json.dumps([asked, seed, told], sort_keys=True).encode())
+
+
+def finished(folder: Path, key: str) -> Corpus | None:
+    """Return the corpus in a folder if it was kept under this key and no request failed for the moment."""
+    if not (folder / "corpus.json").is_file():
+        return None
+    about = read_json(folder / "corpus.json")
+    if about["key"] != key or any(why.startswith("failed") for why in about["missing"].values()):
+        return None
+    first, second = (tuple(read_dialogues(folder / f"stage{stage}.jsonl")) for stage in (1, 2))
+    return Corpus(first, second, about["missing"])
+
+
+def keep(folder: Path, key: str, corpus: Corpus) -> None:
+    """Write a corpus to a folder, under a key of all that it depends on."""
     write_dialogues(folder / "stage1.jsonl", corpus.first)
     write_dialogues(folder / "stage2.jsonl", corpus.second)
     # Written last: it says that the two files belong together and are whole.
     write_json(folder / "corpus.json", {"key": key, "missing": corpus.missing})
-    return corpus
 
 
 def estimate(scans: Sequence[TeacherScan], settings: DialogueSettings, folder: Path | str) -> list[Estimate]:
@@ -130,23 +155,3 @@ def _ask(
         found.append(taught.dialogues)
         missing |= {f"{name} stage {teacher.stage}": why for name, why in taught.missing.items()}
     return Corpus(found[0], found[1], missing)
-
-
-def _finished(folder: Path, key: str) -> Corpus | None:
-    """Return the corpus in ``folder`` if it is the one asked for and no request failed for the moment."""
-    if not (folder / "corpus.json").is_file():
-        return None
-    about = read_json(folder / "corpus.json")
-    if about["key"] != key or any(why.startswith("failed") for why in about["missing"].values()):
-        return None
-    first, second = (tuple(read_dialogues(folder / f"stage{stage}.jsonl")) for stage in (1, 2))
-    return Corpus(first, second, about["missing"])
-
-
-def _key(scans: Sequence[TeacherScan], settings: DialogueSettings, seed: int) -> str:
-    """Digest what a corpus depends on; how a hosted teacher is reached and paid is no part of it."""
-    asked = settings.model_dump(exclude={"endpoint", "splits", "folds"})
-    if settings.teacher == "hosted":
-        asked["model"] = expanded(settings.endpoint.model)
-    told = [[scan.table.model_dump_json(), scan.image] for scan in scans]
-    return sha256(json.dumps([asked, seed, told], sort_keys=True).encode())

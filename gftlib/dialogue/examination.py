@@ -152,10 +152,6 @@ def mark_phrases(text: str, lesions: Sequence[TrueLesion]) -> list[Phrase]:
     return phrases
 
 
-def _joined(names: Sequence[str] | set[str]) -> str:
-    return " ".join(q for q in QUADRANTS if q in names)
-
-
 def replies(answers: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Count how presence was answered: what is unread must not pass for a denial.
 
@@ -173,3 +169,7 @@ def replies(answers: pd.DataFrame) -> dict[str, dict[str, float]]:
             name: round(sum(v is kind for v in verdicts) / len(verdicts), 4) for name, kind in shares.items()
         }
     return found
+
+
+def _joined(names: Sequence[str] | set[str]) -> str:
+    return " ".join(q for q in QUADRANTS if q in names)

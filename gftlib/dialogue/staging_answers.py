@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from gftlib.dialogue.lessons import ARMS, FIRST_ALONE
 from gftlib.errors import InputError
+from gftlib.metrics.classification import Scores
 from gftlib.octa.table_rows import STAGES
 from gftlib.vlm.labels import compare_rules, label_scores
 
@@ -46,19 +48,16 @@ def headline(predictions: Path | pd.DataFrame) -> dict[str, Any]:
         InputError: If a column is missing.
     """
     found: dict[str, Any] = {}
-    for (student, arm), rows in read_answers(predictions).groupby(["student", "arm"], sort=False):
-        runs = [
-            compare_rules(part["stage"].tolist(), part["answer"].tolist())
-            for _, part in rows.groupby(["fold", "seed"])
-        ]
+    for key, parts in _runs(predictions):
+        runs = [compare_rules(*_told(part)) for part in parts]
         scores = [run.negation.scores for run in runs]
         entry: dict[str, Any] = {
             "balanced_accuracy": [round(score.balanced_accuracy, 4) for score in scores],
             "mean": round(float(np.mean([score.balanced_accuracy for score in scores])), 4),
-            "pooled": round(float(np.mean([_pooled(part) for _, part in rows.groupby(["fold", "seed"])])), 4),
+            "pooled": round(float(np.mean([_pooled(part).balanced_accuracy for part in parts])), 4),
             "first_rule": round(float(np.mean([run.first.scores.balanced_accuracy for run in runs])), 4),
-            "unparsable": round(sum(run.negation.unparsable for run in runs) / len(rows), 4),
-            "scans": int(rows["scan"].nunique()),
+            "unparsable": round(sum(run.negation.unparsable for run in runs) / sum(map(len, parts)), 4),
+            "scans": len({scan for part in parts for scan in part["scan"]}),
         }
         for name in ("precision", "recall"):
             means = np.mean([getattr(score, name)[: len(STAGES)] for score in scores], axis=0)
@@ -67,7 +66,7 @@ def headline(predictions: Path | pd.DataFrame) -> dict[str, Any]:
                 for stage, value in zip(STAGES, means, strict=True)
                 if np.isfinite(value)
             }
-        found[f"{student}/{arm}"] = entry
+        found[key] = entry
     return found
 
 
@@ -82,15 +81,11 @@ def two_grades(predictions: Path | pd.DataFrame) -> dict[str, dict[str, float]]:
         seeds; what is undefined is left out.
     """
     found = {}
-    for (student, arm), rows in read_answers(predictions).groupby(["student", "arm"], sort=False):
-        runs = [
-            label_scores(part["stage"].tolist(), part["answer"].tolist(), pooled=True).scores
-            for _, part in rows.groupby(["fold", "seed"])
-        ]
-        each = [(one.balanced_accuracy, *one.f1[:2]) for one in runs]
+    for key, parts in _runs(predictions):
+        each = [(one.balanced_accuracy, *one.f1[:2]) for one in map(_pooled, parts)]
         names = ("balanced accuracy", "F1 healthy", "F1 DR")
         means = zip(names, np.mean(each, axis=0), strict=True)
-        found[f"{student}/{arm}"] = {name: round(float(v), 4) for name, v in means if np.isfinite(v)}
+        found[key] = {name: round(float(v), 4) for name, v in means if np.isfinite(v)}
     return found
 
 
@@ -115,6 +110,15 @@ def table(scores: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else ["tuning", "model"]).set_index(["tuning", "model"])
 
 
-def _pooled(rows: pd.DataFrame) -> float:
-    found = label_scores(rows["stage"].tolist(), rows["answer"].tolist(), pooled=True)
-    return found.scores.balanced_accuracy
+def _runs(predictions: Path | pd.DataFrame) -> Iterator[tuple[str, list[pd.DataFrame]]]:
+    """Yield ``<student>/<arm>`` and the answers of each of its folds and seeds."""
+    for (student, arm), rows in read_answers(predictions).groupby(["student", "arm"], sort=False):
+        yield f"{student}/{arm}", [part for _, part in rows.groupby(["fold", "seed"])]
+
+
+def _told(rows: pd.DataFrame) -> tuple[list[int], list[str]]:
+    return rows["stage"].tolist(), rows["answer"].tolist()
+
+
+def _pooled(rows: pd.DataFrame) -> Scores:
+    return label_scores(*_told(rows), pooled=True).scores

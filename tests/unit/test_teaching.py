@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gftlib import teaching
+from gftlib import table_truth, teaching
 from gftlib.dialogue.scoring import FAZ, TrueLesion, ceiling
 from gftlib.errors import InputError
 from gftlib.octa.features import FEATURES
@@ -57,20 +57,20 @@ def lesson(tmp_path):
 
 def test_taught_and_unseen_phantoms_are_scored_apart_and_real_scans_are_not(lesson, monkeypatch):
     true = [TrueLesion("capillary non-perfusion", ("UL",), (0.1, 0.1, 0.3, 0.3))]
-    monkeypatch.setattr(teaching, "true_lesions", lambda scan: true)
-    monkeypatch.setattr(teaching, "true_faz", lambda scan: TrueLesion(FAZ, ("LR",), (0.4, 0.4, 0.6, 0.6)))
+    monkeypatch.setattr(table_truth, "true_lesions", lambda scan: true)
+    monkeypatch.setattr(table_truth, "true_faz", lambda scan: TrueLesion(FAZ, ("LR",), (0.4, 0.4, 0.6, 0.6)))
     asked = []
 
     def state(graphs, reference, workers):
         asked.extend(graphs)
         return {name: Stated((), None) for name in graphs}
 
-    monkeypatch.setattr(teaching, "state_many", state)
-    rows = teaching.score(lesson)
+    monkeypatch.setattr(table_truth, "state_many", state)
+    rows = table_truth.score(lesson)
     assert asked == ["unseen"]
     assert set(zip(rows["part"], rows["scan"], rows["stage"], strict=True)) == {
-        (teaching.TAUGHT, "taught", "NPDR"),
-        (teaching.UNSEEN, "unseen", "PDR"),
+        (table_truth.TAUGHT, "taught", "NPDR"),
+        (table_truth.UNSEEN, "unseen", "PDR"),
     }
     scores = ceiling(rows)
     assert scores["taught/kinds/f1"] == 1
