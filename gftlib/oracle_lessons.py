@@ -43,9 +43,8 @@ def true_dialogues(
         InputError: If a scan is a real one.
     """
     folder = lesson.folder / "truth"
-    key = sha256(
-        f"{OctaConfig().config_hash()} {corpus_key(lesson.pupils(), profile.dialogue, profile.seed)}".encode()
-    )
+    told = corpus_key(lesson.pupils(), profile.dialogue, profile.seed)
+    key = sha256(f"{OctaConfig().config_hash()} {told}".encode())
     if (kept := finished(folder, key)) is not None:
         return kept.first, kept.second
     teacher = offline_teacher(profile.dialogue, profile.seed)

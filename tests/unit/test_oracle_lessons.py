@@ -7,10 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gftlib import oracle_lessons
+from gftlib.dialogue.hearsay import random_table
 from gftlib.dialogue.scoring import TrueLesion
 from gftlib.errors import InputError
 from gftlib.octa.findings import MOST
-from gftlib.oracle_lessons import true_findings
+from gftlib.oracle_lessons import true_dialogues, true_findings
+from gftlib.profiles import load_profile
+from gftlib.teaching import Lesson
 
 GRAPH = SimpleNamespace(shape=(100, 200), faz_pos=np.array([[50.0, 100.0]]), pixel_mm=0.01)
 SMALL = TrueLesion("microaneurysm", ("UL",), (0.1, 0.1, 0.12, 0.12))
@@ -35,3 +39,21 @@ def test_no_more_of_a_kind_than_a_table_states():
 def test_a_lesion_of_no_kind_is_refused():
     with pytest.raises(InputError, match="no finding claims"):
         true_findings(GRAPH, [TrueLesion("hole", ("UL",), (0, 0, 1, 1))])
+
+
+def test_true_dialogues_are_made_once(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(oracle_lessons, "read_graph", lambda path: GRAPH)
+    monkeypatch.setattr(oracle_lessons, "true_lesions", lambda scan: calls.append(scan) or [LARGE])
+    table = random_table(np.random.default_rng(0))
+    scan = SimpleNamespace(name=table.scan, image=tmp_path / "scan.png")
+    lesson = Lesson({table.scan: scan}, {table.scan: tmp_path}, None, None, {table.scan: table}, tmp_path)
+    profile = load_profile("smoke")
+    made = true_dialogues(profile, lesson)
+    assert made == true_dialogues(profile, lesson)
+    assert len(calls) == 1
+    asked = [pair for pair in made[1][0].pairs if pair.boxes and "perfusion" in pair.question]
+    assert all(box.xyxy == LARGE.box for pair in asked for box in pair.boxes)
+    other = profile.model_copy(update={"seed": profile.seed + 1})
+    assert true_dialogues(other, lesson) != made
+    assert len(calls) == 2
