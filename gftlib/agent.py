@@ -141,18 +141,22 @@ def with_truth(course: Course, profile: Profile, workers: int = 1) -> Course:
 
 
 def pupils(profile: Profile) -> list[Pupil]:
-    """Return every student of the comparison; one without tuning has neither seeds nor folds."""
+    """Return every student of the comparison.
+
+    One without tuning has neither seeds nor folds, an experiment has one seed.
+    """
+    alone = {"BS", *profile.tuning.experiments}
     return [
         Pupil(name, arm, seed, fold)
         for name, seeds in profile.tuning.students.items()
         for arm in profile.tuning.arms
         for fold in profile.dialogue.folds[: 1 if arm == "BS" else None]
-        for seed in range(1 if arm == "BS" else seeds)
+        for seed in range(1 if arm in alone else seeds)
     ]
 
 
-def stages(settings: TuningSettings, seed: int) -> tuple[Stage, Stage]:
-    """Return the recipes of both stages."""
+def stages(settings: TuningSettings, pupil: Pupil) -> tuple[Stage, Stage]:
+    """Return the recipes of both stages of a student's tuning."""
     common = Stage(
         lr=settings.second_lr,
         epochs=settings.second_epochs,
@@ -162,9 +166,10 @@ def stages(settings: TuningSettings, seed: int) -> tuple[Stage, Stage]:
         optimizer=settings.optimizer,
         precision=settings.precision,
         checkpointing=settings.checkpointing,
-        seed=seed,
+        seed=pupil.seed,
     )
-    first = replace(common, lr=settings.first_lr, epochs=settings.first_epochs, parts=settings.first_parts)
+    parts = "vision" if pupil.arm == "GFT-frozen" else settings.first_parts
+    first = replace(common, lr=settings.first_lr, epochs=settings.first_epochs, parts=parts)
     return first, common
 
 
@@ -189,13 +194,18 @@ def teach(
         return student
     student = add_adapter(student, Adapter(settings.rank, settings.alpha, settings.dropout), pupil.seed)
     place = folder / pupil.folder
-    parts, recipes = _dialogues(course, pupil, settings.balanced), stages(settings, pupil.seed)
+    parts, recipes = _dialogues(course, pupil, settings.balanced), stages(settings, pupil)
+    again: list[Example] = []
     for number, (dialogues, stage) in enumerate(zip(parts, recipes, strict=True), start=1):
         lessons = examples(dialogues, course.images, student)
         if (fewer := _fewer(course, pupil, number, dialogues, student)) is not None:
-            total, lessons = Steps(lessons, stage).total, fewer
+            total = Steps([*lessons, *again], stage).total
+            lessons = [*fewer, *again]
             stage = replace(stage, epochs=total / Steps(lessons, stage).per_epoch)
+        else:
+            lessons = [*lessons, *again]
         tune(student, lessons, stage, place / f"stage{number}", progress)
+        again = settings.rehearsals * lessons
     return student
 
 

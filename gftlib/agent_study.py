@@ -137,7 +137,7 @@ def staging_findings(scores: Mapping[str, Any]) -> tuple[str, str, str]:
         if {"GFT", "FT", "GFT-shuffled"} <= means.keys():
             words = [_beside(means["GFT"] - means[other]) for other in ("FT", "GFT-shuffled")]
             gains.append(f"{student}'s GFT is {words[0]} FT and {words[1]} the shuffled control")
-        for arm in ("GFT", "GFT-labels"):
+        for arm in (arm for arm in ARMS if arm.startswith("GFT")):
             if (early := f"{arm}{FIRST_ALONE}") in means:
                 changes.append(f"{student}'s {arm} from {means[early]:.3f} to {means[arm]:.3f}")
     gain = f"By {CLEAR} or more counting as a difference, {'; '.join(gains)}."

@@ -230,8 +230,11 @@ class TuningSettings(Strict):
     """Chapters 5 and 6: the students and how they are tuned (GFT, section 2.5)."""
 
     students: dict[str, int] = Field(min_length=1, description="name, folder or hub id of each: its seeds")
-    arms: list[Literal["BS", "FT", "GFT", "GFT-labels", "GFT-shuffled", "GFT-few", "GFT-truth"]] = Field(
-        min_length=1, description="what is compared; BS is the student as it came"
+    arms: list[
+        Literal["BS", "FT", "GFT", "GFT-frozen", "GFT-labels", "GFT-shuffled", "GFT-few", "GFT-truth"]
+    ] = Field(min_length=1, description="what is compared; BS is the student as it came")
+    experiments: list[Literal["GFT-frozen", "GFT-labels", "GFT-few", "GFT-truth"]] = Field(
+        description="those of the arms that have one seed: they ask why, and are not what is compared"
     )
     rank: int = Field(ge=1, description="of LoRA (the paper's code: 64)")
     alpha: int = Field(ge=1, description="of LoRA (the paper's code: 64)")
@@ -242,6 +245,10 @@ class TuningSettings(Strict):
     second_epochs: float = Field(gt=0, description="of stage 2 (the paper's code: 1)")
     first_parts: Literal["vision", "both"] = Field(
         description="what learns in stage 1: the image's layers (the paper), or the language's too (its code)"
+    )
+    rehearsals: int = Field(
+        ge=0,
+        description="times that stage 2 goes through the lessons of stage 1 as well; the paper: 0",
     )
     balanced: bool = Field(
         description="rare stages as often as the commonest, as staging weighs them; the paper's code: false"

@@ -75,12 +75,13 @@ def _agent(profile: Profile) -> list[Tuning]:
         from gftlib.dialogue.lessons import FEW  # which loads torch
 
         second["GFT-few"] = passes * (IMAGE_TOKENS + min(FEW, settings.pairs) * PAIR_TOKENS)
+    second = {arm: tokens + settings.rehearsals * label for arm, tokens in second.items()}
     return [
         Tuning(
             "05_lora_tuning",
             name,
             arm,
-            seeds
+            (1 if arm in settings.experiments else seeds)
             * len(profile.dialogue.folds)
             * _seconds(
                 name,

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from gftlib import plots
 from gftlib.dialogue.lessons import ARMS, FIRST_ALONE
 
-COLOURS = plots.COLOURS | {"few": "#56B4E9"}
+COLOURS = plots.COLOURS | {"few": "#56B4E9", "frozen": "#8C6BB1"}
 LOOKS = dict(
     zip(
         ARMS,
@@ -20,6 +20,7 @@ LOOKS = dict(
             ("neutral", "^"),
             ("vessel", "s"),
             ("pdr", "o"),
+            ("frozen", "<"),
             ("npdr", "v"),
             ("ica", "D"),
             ("few", "P"),

@@ -2,6 +2,8 @@
 
 * ``FT``: image and label, nothing else.
 * ``GFT``: the diagnosis explained, then the dialogue on regions and vessels.
+* ``GFT-frozen``: GFT with the language model frozen in stage 1, as the paper has it, where a profile lets it
+  learn, as the paper's code does.
 * ``GFT-labels``: the label alone in stage 1, as in the paper's code, then the dialogue.
 * ``GFT-shuffled``: the same questions, volume and steps, but each image has the dialogue of another image of
   its stage. What it gains comes from words and stages; what GFT gains beyond it comes from the graph.
@@ -28,7 +30,7 @@ from gftlib.octa.table_rows import STAGES
 from gftlib.vlm.backbones import Student
 from gftlib.vlm.conversations import Example
 
-Arm = Literal["BS", "FT", "GFT", "GFT-labels", "GFT-shuffled", "GFT-few", "GFT-truth"]
+Arm = Literal["BS", "FT", "GFT", "GFT-frozen", "GFT-labels", "GFT-shuffled", "GFT-few", "GFT-truth"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 LABELS_ALONE: dict[Arm, tuple[int, ...]] = {"FT": (1, 2), "GFT-labels": (1,)}
 """Stages of tuning in which an arm learns the label and nothing else."""

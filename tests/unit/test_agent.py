@@ -104,9 +104,10 @@ def test_every_chapter_says_where_its_networks_compute(devices, monkeypatch, tmp
     assert devices == ["cuda"] * 5
 
 
+@pytest.mark.parametrize("rehearsals", [0, 2])
 @pytest.mark.parametrize(("labelled", "stages"), [("FT", ("stage1", "stage2")), ("GFT-labels", ("stage1",))])
-def test_labels_alone_are_learnt_in_the_steps_of_gft(monkeypatch, tmp_path, labelled, stages):
-    settings = load_profile("smoke").tuning
+def test_labels_alone_are_learnt_in_the_steps_of_gft(monkeypatch, tmp_path, labelled, stages, rehearsals):
+    settings = load_profile("smoke").tuning.model_copy(update={"rehearsals": rehearsals})
     pair = Pair(question="Q?", answer="A.", kind="diagnosis")
     first, second = (
         tuple(
@@ -139,7 +140,12 @@ def test_labels_alone_are_learnt_in_the_steps_of_gft(monkeypatch, tmp_path, labe
             taught[Path("tiny", arm, "seed0", stage)] for arm in (labelled, "GFT")
         )
         assert steps == as_many > 0
-        assert words == ({"healthy.", "NPDR.", "PDR."} if stage in stages else told)
+        labels = {"healthy.", "NPDR.", "PDR."}
+        heard_again = labels if stage == "stage2" and rehearsals else set()
+        assert words == (labels if stage in stages else told | heard_again)
+    # 3 scans of 30 pairs, 10 a step: 9 groups, and 3 more each time that stage 1 comes again
+    groups = 9 + 3 * rehearsals
+    assert as_many == max(1, round(settings.second_epochs * -(-groups // settings.images)))
 
 
 def test_what_stage_1_alone_answers_is_not_read_as_an_explanation(monkeypatch):
@@ -168,6 +174,16 @@ def test_each_fold_has_students_of_its_own_and_the_untuned_one_has_none():
     assert course.dialogues(found[1]) == mine
     assert course.dialogues(found[-1]) == other
     assert course.dialogues(agent.Pupil("s", "GFT-truth", 0, 3)) == truth
+
+
+def test_an_experiment_has_one_seed_and_a_frozen_one_its_own_first_stage():
+    profile = load_profile("smoke")
+    changes = {"students": {"s": 2}, "arms": ["FT", "GFT-frozen"], "experiments": ["GFT-frozen"]}
+    settings = profile.tuning.model_copy(update=changes | {"first_parts": "both"})
+    found = agent.pupils(profile.model_copy(update={"tuning": settings}))
+    assert [(one.arm, one.seed) for one in found] == [("FT", 0), ("FT", 1), ("GFT-frozen", 0)]
+    learns = {one.arm: [stage.parts for stage in agent.stages(settings, one)] for one in found}
+    assert learns == {"FT": ["both", "both"], "GFT-frozen": ["vision", "both"]}
 
 
 def test_splits_that_are_taught_shift_with_the_fold():
