@@ -86,6 +86,8 @@ def load_profile(name: str) -> Profile:
         raise InputError(
             f"{path.name}: dialogue.folds {folds} must be some of staging.folds {trained}, each once"
         )
+    if strangers := [arm for arm in profile.tuning.experiments if arm not in profile.tuning.arms]:
+        raise InputError(f"{path.name}: tuning.experiments names {strangers[0]!r}, which tuning.arms lacks")
     return profile
 
 

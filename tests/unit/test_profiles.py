@@ -38,16 +38,22 @@ def test_an_extended_profile_must_exist(tmp_path, monkeypatch):
         load_profile("phantom-llama")
 
 
-@pytest.mark.parametrize("folds", ["[1, 1]", "[1, 3]"])
-def test_folds_that_explain_must_have_been_trained_once(tmp_path, monkeypatch, folds):
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("  folds: [1]\n", "  folds: [1, 1]\n", r"must be some of staging\.folds \[1, 2\], each once"),
+        ("  folds: [1]\n", "  folds: [1, 3]\n", r"must be some of staging\.folds \[1, 2\], each once"),
+        ("  experiments: []", "  experiments: [GFT-few]", "'GFT-few', which tuning.arms lacks"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_told(tmp_path, monkeypatch, right, wrong, message):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "profiles").mkdir()
     text = profiles.profile_path("smoke").read_text()
-    wrong = text.replace("\n  folds: [1]\n", f"\n  folds: {folds}\n")
-    assert wrong != text
-    (tmp_path / "profiles" / "smoke.yaml").write_text(wrong)
+    assert right in text
+    (tmp_path / "profiles" / "smoke.yaml").write_text(text.replace(right, wrong))
     monkeypatch.setenv("GFTLIB_ROOT", str(tmp_path))
-    with pytest.raises(InputError, match=r"must be some of staging\.folds \[1, 2\], each once"):
+    with pytest.raises(InputError, match=message):
         load_profile("smoke")
 
 
