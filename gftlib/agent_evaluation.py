@@ -12,6 +12,7 @@ import pandas as pd
 
 from gftlib.agent import Course, pupils, tuned
 from gftlib.agent_examination import STAGING
+from gftlib.agent_reliance import evenly
 from gftlib.datasets.images import read_scan
 from gftlib.dialogue.examination import MARKING, PRESENCE, STAGE_QUESTION, Phrase, mark_phrases
 from gftlib.dialogue.expert_study import Sample, blind, write_study
@@ -208,9 +209,7 @@ def phrases_html(course: Course, name: str, answers: Mapping[str, str]) -> str:
 
 def sampled(course: Course, profile: Profile, answers: Mapping[str, Any]) -> list[str]:
     """Return the scans of judge and experts: unseen, as many of each stage as there are."""
-    by_stage = [[n for n in answers if course.stages[n] == stage] for stage in STAGES]
-    mixed = [names[k] for k in range(max(map(len, by_stage))) for names in by_stage if k < len(names)]
-    return mixed[: profile.agent.samples]
+    return evenly(course, list(answers), profile.agent.samples)
 
 
 def judge(

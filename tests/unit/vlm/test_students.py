@@ -21,6 +21,7 @@ from gftlib.vlm.conversations import IGNORED, Example, encode, plain_text
 from gftlib.vlm.inference import answer
 from gftlib.vlm.recipes import Adapter, Stage, Steps
 from gftlib.vlm.shared_prefix import Shared, buckets, separate
+from gftlib.vlm.surprisal import surprisal
 from gftlib.vlm.tiny import build
 from gftlib.vlm.tuning import add_adapter, tune
 
@@ -71,6 +72,19 @@ def test_shared_pass_gives_loss_and_gradients_of_separate_examples(student, exam
     assert grads[0].keys() == grads[1].keys()
     for name, one in grads[0].items():
         assert torch.dist(one, grads[1][name]) <= 1e-4 * grads[1][name].norm() + 1e-7, name
+
+
+def test_surprisal_is_the_loss_of_separate_examples_in_bits(student, examples):
+    for example in examples:
+        batch = encode(student, [example])
+        inputs, labels = separate(batch)
+        with torch.no_grad():
+            told = student.model(**inputs, use_cache=False).logits[:, :-1].log_softmax(-1)
+        learnt = labels[:, 1:]
+        each = told.gather(-1, learnt.clamp(min=0)[..., None])[..., 0] * (learnt != IGNORED)
+        found = surprisal(student, example)
+        assert found.shape == (len(example.questions),)
+        np.testing.assert_allclose(found, -each.sum(1).numpy() / np.log(2), rtol=1e-4)
 
 
 def test_separate_examples_are_what_the_template_renders(student, examples):
