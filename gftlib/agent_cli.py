@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gftlib.dialogue_cli import price
+from gftlib.profile_option import ProfileName
 
 if TYPE_CHECKING:
     from gftlib.agent import Course
@@ -21,7 +22,6 @@ study = typer.Typer(no_args_is_help=True, help="The experts' study: blinded form
 hosted = typer.Typer(no_args_is_help=True, help="Tune a large hosted model on the dialogues.")
 
 Labels = Annotated[bool, typer.Option("--labels", help="the arm FT: the label of each scan, nothing else")]
-ProfileName = Annotated[str, typer.Option(help="smoke, phantom, phantom-llama or paper")]
 Workers = Annotated[int, typer.Option(min=1, help="processes at work at once")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="count and estimate the cost; send nothing")]
 
@@ -35,15 +35,17 @@ def add(app: typer.Typer) -> None:
 
 def judge(profile: ProfileName = "smoke", workers: Workers = 1, dry_run: DryRun = False) -> None:
     """Have the explanations of chapter 5's students scored, by rule or by the judge of the profile."""
-    from gftlib import agent_evaluation
+    from gftlib import agent_evaluation, teaching
     from gftlib.dialogue.judge import HostedJudge
     from gftlib.dialogue.rubric import score_table
     from gftlib.paths import write_json
 
     settings, course, answers = _answers(profile)
     folder = _folder(settings)
+    lesson = teaching.prepare(settings, folder.parent / "04_dialogue", workers)
+    given = (course, settings, answers, lesson, folder)
     if dry_run:
-        items, _, _ = agent_evaluation.judge_items(course, settings, answers, folder, workers)
+        items = agent_evaluation.judge_items(*given, workers)
         typer.echo(f"{len(items)} scans, {sum(len(item.answers) for item in items)} answers")
         if settings.agent.judge == "hosted":
             endpoint = agent_evaluation.judge_endpoint(settings, folder)
@@ -51,7 +53,7 @@ def judge(profile: ProfileName = "smoke", workers: Workers = 1, dry_run: DryRun 
             for step, cost in steps:
                 typer.echo(_told(step, cost))
         return
-    judged, _, _ = agent_evaluation.judge(course, settings, answers, folder, workers)
+    judged = agent_evaluation.judge(*given, workers)
     kept = [judgement.model_dump(mode="json") for judgement in judged.judgements]
     if kept:
         typer.echo(score_table(judged.judgements).round(1).to_string())

@@ -12,7 +12,7 @@ import pandas as pd
 
 from gftlib.agent import Course, pupils, tuned
 from gftlib.agent_examination import STAGING
-from gftlib.agent_reliance import evenly
+from gftlib.agent_samples import sampled
 from gftlib.datasets.images import read_scan
 from gftlib.dialogue.examination import MARKING, PRESENCE, STAGE_QUESTION, Phrase, mark_phrases
 from gftlib.dialogue.expert_study import Sample, blind, write_study
@@ -26,12 +26,12 @@ from gftlib.endpoint.messages import data_url
 from gftlib.endpoint.profiled import profiled_endpoint
 from gftlib.metrics.classification import multiclass
 from gftlib.octa.staging_study import METHODS
-from gftlib.octa.table_rows import STAGES, ScanTable
+from gftlib.octa.table_rows import STAGES
 from gftlib.paths import read_json
 from gftlib.profiles import Profile
 from gftlib.results import standing
 from gftlib.table_truth import true_lesions
-from gftlib.teaching import Lesson, unseen_tables
+from gftlib.teaching import Lesson, explain_tables
 from gftlib.vlm import retrieval
 from gftlib.vlm.chat import Conversation
 
@@ -207,39 +207,42 @@ def phrases_html(course: Course, name: str, answers: Mapping[str, str]) -> str:
     )
 
 
-def sampled(course: Course, profile: Profile, answers: Mapping[str, Any]) -> list[str]:
-    """Return the scans of judge and experts: unseen, as many of each stage as there are."""
-    return evenly(course, list(answers), profile.agent.samples)
-
-
 def judge(
-    course: Course, profile: Profile, answers: Mapping[str, Mapping[str, str]], folder: Path, workers: int = 1
-) -> tuple[Judged, Lesson, dict[str, ScanTable]]:
+    course: Course,
+    profile: Profile,
+    answers: Mapping[str, Mapping[str, str]],
+    lesson: Lesson,
+    folder: Path,
+    workers: int = 1,
+) -> Judged:
     """Have explanations scored 0 to 100 against references that come from label and graph (GFT, Table 3).
 
     Args:
         course: Where the scans come from.
         profile: Says which judge.
         answers: Of `staged_answers`.
+        lesson: Of chapter 4, whose network explains the sampled scans.
         folder: Of chapter 6's results.
         workers: Processes.
-
-    Returns:
-        The judgements; and chapter 4's lesson with the tables of the sampled scans.
     """
-    items, lesson, tables = judge_items(course, profile, answers, folder, workers)
+    items = judge_items(course, profile, answers, lesson, folder, workers)
     if profile.agent.judge == "offline":
-        return RuleJudge().judge(items), lesson, tables
-    return HostedJudge().judge(judge_endpoint(profile, folder), items), lesson, tables
+        return RuleJudge().judge(items)
+    return HostedJudge().judge(judge_endpoint(profile, folder), items)
 
 
 def judge_items(
-    course: Course, profile: Profile, answers: Mapping[str, Mapping[str, str]], folder: Path, workers: int = 1
-) -> tuple[list[Item], Lesson, dict[str, ScanTable]]:
-    """Return what `judge` is given, with the lesson and the tables it comes from; arguments as `judge`."""
+    course: Course,
+    profile: Profile,
+    answers: Mapping[str, Mapping[str, str]],
+    lesson: Lesson,
+    folder: Path,
+    workers: int = 1,
+) -> list[Item]:
+    """Return what `judge` is given; arguments as there."""
     names = sampled(course, profile, answers)
-    lesson, tables = unseen_tables(profile, names, folder / "samples", workers)
-    return [Item(tables[name], STAGE_QUESTION, answers[name]) for name in names], lesson, tables
+    tables = explain_tables(profile, lesson, names, folder / "samples", workers)
+    return [Item(tables[name], STAGE_QUESTION, answers[name]) for name in names]
 
 
 def judge_endpoint(profile: Profile, folder: Path) -> Endpoint:

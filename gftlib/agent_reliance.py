@@ -17,14 +17,14 @@ import numpy as np
 import pandas as pd
 
 from gftlib.agent import Course, Pupil, pupils, tuned
+from gftlib.agent_samples import evenly
 from gftlib.dialogue.corpus import offline_teacher
 from gftlib.dialogue.lessons import ARMS, examples
 from gftlib.dialogue.questions import PLAN
 from gftlib.dialogue.records import Dialogue
 from gftlib.jobs import run_jobs
-from gftlib.octa.table_rows import STAGES
 from gftlib.profiles import Profile
-from gftlib.teaching import unseen_tables
+from gftlib.teaching import Lesson, explain_tables
 from gftlib.vlm.surprisal import surprisal
 
 SCANS = 24
@@ -37,13 +37,14 @@ READ = {"stage": (OTHER, SAME), "scan": (SAME, OWN)}
 
 
 def reliance(
-    course: Course, profile: Profile, tuned_in: Path, folder: Path, workers: int = 1
+    course: Course, profile: Profile, lesson: Lesson, tuned_in: Path, folder: Path, workers: int = 1
 ) -> pd.DataFrame:
     """Measure what the teacher's answers about unseen scans cost each student beside three images.
 
     Args:
         course: Where the scans come from.
         profile: Which students there are, and how the teacher speaks.
+        lesson: Of chapter 4, whose network explains the scans.
         tuned_in: Folder of chapter 5's results.
         folder: Of chapter 6's results.
         workers: Processes, a student each; on a GPU one.
@@ -53,7 +54,7 @@ def reliance(
         beside the scan's own image, another one of its stage and one of another stage.
     """
     names = evenly(course, course.unseen(), SCANS)
-    _, tables = unseen_tables(profile, names, folder / "samples", workers)
+    tables = explain_tables(profile, lesson, names, folder / "reliance", workers)
     teacher = offline_teacher(profile.dialogue, profile.seed)
     told = [(tables[name], course.scans[name].image.name) for name in names]
     shared = (course, profile, tuned_in, tuple(teacher.teach(told, 2)), exchanged(course, names))
@@ -61,13 +62,6 @@ def reliance(
         _cost, shared, [(pupil,) for pupil in pupils(profile)], workers, device=profile.tuning.device
     )
     return pd.DataFrame([row for rows in found for row in rows], columns=list(COLUMNS))
-
-
-def evenly(course: Course, names: Sequence[str], most: int) -> list[str]:
-    """Return scans in turns of the stages, as many of each as there are, in their order."""
-    by_stage = [[name for name in names if course.stages[name] == stage] for stage in STAGES]
-    longest = max(map(len, by_stage), default=0)
-    return [part[k] for k in range(longest) for part in by_stage if k < len(part)][:most]
 
 
 def exchanged(course: Course, names: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -14,6 +14,7 @@ from gftlib import agent_cli, runner_cli, student_cli, tuning_cli
 from gftlib.bird_cli import app as bird
 from gftlib.dialogue_cli import app as dialogue
 from gftlib.errors import GftError, InputError, did_you_mean
+from gftlib.profile_option import ProfileName
 from gftlib.scale_cli import app as scale
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -32,7 +33,6 @@ tuning_cli.add(app)
 CHECKED = {"octa500": "octa500", "derm7pt": "derm7pt", "padchest-gr": "padchest_gr", "sa-med2d": "sa_med2d"}
 """The sets that ``gftlib check data`` knows, and the module that reads each."""
 
-ProfileName = Annotated[str, typer.Option(help="smoke, phantom, phantom-llama or paper")]
 Workers = Annotated[int, typer.Option(min=1, help="processes at work at once")]
 
 

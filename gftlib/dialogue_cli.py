@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gftlib.profile_option import ProfileName
+
 if TYPE_CHECKING:
     from gftlib.endpoint.client import Estimate
 
@@ -16,7 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Dialogues about scans, from the ta
 
 @app.command()
 def build(
-    profile: Annotated[str, typer.Option(help="smoke, phantom, phantom-llama or paper")] = "smoke",
+    profile: ProfileName = "smoke",
     workers: Annotated[int, typer.Option(min=1, help="processes at work at once")] = 1,
     out: Annotated[str, typer.Option(help="folder of the corpus; empty: runs/<profile>/04_dialogue")] = "",
     dry_run: Annotated[

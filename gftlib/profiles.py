@@ -28,7 +28,7 @@ from gftlib.sections import (
     TuningSettings,
 )
 
-ProfileName = Literal["smoke", "phantom", "phantom-llama", "paper"]
+ProfileName = Literal["smoke", "phantom", "phantom-llama", "phantom-sizes", "paper"]
 PROFILES: tuple[str, ...] = get_args(ProfileName)
 EXTENDS = "extends"
 """Entry that names the profile from which a file's own settings differ."""

@@ -16,8 +16,8 @@ from gftlib import paths
 from gftlib.errors import InputError, MissingError
 from gftlib.provenance import Record
 
-FULL_SIZE = ("phantom", "phantom-llama")
-"""Profiles of full-size runs; each after the first has another student."""
+FULL_SIZE = ("phantom", "phantom-llama", "phantom-sizes")
+"""Profiles of full-size runs; each after the first has other students."""
 MAX_BYTES = 6_000_000
 """Largest file that may be published: what is committed stays in the history for ever."""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-ProfileName = Annotated[str, typer.Option(help="smoke, phantom, phantom-llama or paper")]
+from gftlib.profile_option import PROFILES, ProfileName
 
 
 def add(app: typer.Typer, check: typer.Typer) -> None:
@@ -16,7 +16,7 @@ def add(app: typer.Typer, check: typer.Typer) -> None:
 
 
 def check_profile(
-    name: Annotated[str, typer.Argument(help="smoke, phantom, phantom-llama or paper")],
+    name: Annotated[str, typer.Argument(help=PROFILES)],
     settings: Annotated[bool, typer.Option("--settings", help="print the checked settings, as JSON")] = False,
 ) -> None:
     """Say what a profile needs and lacks: data, weights, key, packages, GPU; code 1 if any is missing."""

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from gftlib.profile_option import ProfileName
+
 app = typer.Typer(no_args_is_help=True, help="Chapter 7's grid, one job at a time.")
 
 Name = Annotated[str, typer.Argument(help="use case: monet (skin) or medclip (chest)")]
-ProfileName = Annotated[str, typer.Option(help="smoke, phantom, phantom-llama or paper")]
 
 
 @app.command()

@@ -32,14 +32,19 @@ def add(app: typer.Typer) -> None:
 def train_student(
     name: Annotated[str, typer.Argument(help="tiny-qwen2.5-vl, tiny-mllama or tiny-bird")],
     folder: Annotated[Path | None, typer.Option(help="receives it; if not given, the package")] = None,
+    width: Annotated[float, typer.Option(help="times the embedded one's, in a FOLDER of its own")] = 1.0,
     workers: Annotated[int, typer.Option(min=1, help="processes that draw phantoms")] = 1,
 ) -> None:
     """Train an embedded student anew, from nothing, to see and to speak; interrupted, it goes on."""
     from gftlib.dialogue.hearsay import talk
     from gftlib.dialogue.vocabulary import phrases
-    from gftlib.vlm.backbones import TINY_BIRD, WEIGHTS
+    from gftlib.errors import InputError
+    from gftlib.vlm import sizes
+    from gftlib.vlm.backbones import EMBEDDED, TINY_BIRD, WEIGHTS
     from gftlib.vlm.pretraining import pretrain
 
+    if width != 1 and (folder is None or name not in EMBEDDED):
+        raise InputError(f"--width is for {' and '.join(EMBEDDED)}, in a folder of its own: give --folder")
     target = folder or WEIGHTS / name
     with Progress(transient=True) as bar:
         task = bar.add_task("steps", total=None)
@@ -51,6 +56,8 @@ def train_student(
             from gftlib.bird.pretraining import pretrain as pretrain_bird
 
             losses = pretrain_bird(target, workers=workers, progress=shown)
+        elif width != 1:
+            losses = sizes.pretrain(name, width, target, talk, workers=workers, progress=shown)
         else:
             losses = pretrain(name, target, phrases(), talk, workers=workers, progress=shown)
     typer.echo(f"{target}: {len(losses)} steps, last loss {losses[-1]:.3f}")

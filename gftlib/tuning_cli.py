@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gftlib.profile_option import ProfileName
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,7 +22,7 @@ def add(app: typer.Typer) -> None:
 
 
 def tune(
-    profile: Annotated[str, typer.Option(help="smoke, phantom, phantom-llama or paper")] = "smoke",
+    profile: ProfileName = "smoke",
     chapter: Annotated[int, typer.Option(help="whose students: 5 or 9")] = 5,
 ) -> None:
     """Tune the students of a chapter, whose notebook then finds them tuned; interrupted, it goes on."""

@@ -10,7 +10,8 @@ import pytest
 
 from gftlib import agent_reliance
 from gftlib.agent import Course, Pupil
-from gftlib.agent_reliance import COLUMNS, EVERY, evenly, exchanged, summarise, table
+from gftlib.agent_reliance import COLUMNS, EVERY, exchanged, summarise, table
+from gftlib.agent_samples import evenly
 from gftlib.dialogue.records import Dialogue, Pair
 
 STAGES = {"a": 0, "b": 0, "c": 1, "d": 1, "e": 2, "f": 0}

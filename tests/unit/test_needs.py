@@ -42,6 +42,13 @@ def test_the_small_profiles_need_nothing_from_elsewhere(bare):
         assert {need.state for need in needs.needs(load_profile(name))} <= {"there", "left out"}
 
 
+def test_students_of_another_width_are_to_be_made(bare, tmp_path):
+    bare.chdir(tmp_path)
+    told = [need for need in needs.needs(load_profile("phantom-sizes")) if need.state == "missing"]
+    assert len(told) == 2
+    assert all("runs/students/" in need.line() for need in told)
+
+
 def test_every_variable_of_the_full_profile_is_asked_for(bare):
     told = "\n".join(need.line() for need in needs.needs(load_profile("paper")))
     assert [name for name in VARIABLES if name not in told] == []

@@ -6,6 +6,7 @@ import yaml
 from gftlib import profiles
 from gftlib.errors import InputError, MissingError
 from gftlib.parameters import GraphConstruction
+from gftlib.profile_option import PROFILES
 from gftlib.profiles import Profile, load_profile
 
 GOOD = {"profile": "smoke", "image": "", "mask": "", "workers": 1, "out": ""}
@@ -27,6 +28,21 @@ def test_a_profile_may_say_only_what_differs_from_another():
     files = [path.name for path in profiles.profile_files("phantom-llama")]
     assert files == ["phantom-llama.yaml", "phantom.yaml"]
     assert [path.name for path in profiles.profile_files("smoke")] == ["smoke.yaml"]
+
+
+def test_the_profile_of_sizes_tunes_other_widths_as_phantom_tunes_its_own():
+    base, other = (load_profile(name).model_dump() for name in ("phantom", "phantom-sizes"))
+    widths = other["tuning"].pop("students")
+    assert list(widths) == [f"runs/students/{size}-qwen2.5-vl" for size in ("half", "wide")]
+    assert set(other["tuning"].pop("arms")) < set(base["tuning"].pop("arms"))
+    del base["tuning"]["students"], base["name"], other["name"]
+    assert other == base
+
+
+def test_commands_name_every_profile():
+    *others, last = profiles.PROFILES
+    told = f"{', '.join(others)} or {last}"
+    assert told == PROFILES
 
 
 def test_an_extended_profile_must_exist(tmp_path, monkeypatch):

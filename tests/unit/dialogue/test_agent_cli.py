@@ -18,12 +18,11 @@ from hosted import KEY
 from test_judge import Server
 from tuning_server import TuningServer
 
-from gftlib import agent, agent_evaluation, agent_hosted, profiles
+from gftlib import agent, agent_evaluation, agent_hosted, profiles, teaching
 from gftlib.agent import Course, pupils
 from gftlib.cli import app
 from gftlib.dialogue.expert_study import read_sheet
 from gftlib.dialogue.offline_teacher import OfflineTeacher
-from gftlib.dialogue.rubric import Item
 from gftlib.endpoint.ledger import BudgetError
 from gftlib.errors import InputError, MissingError
 from gftlib.octa.scans import Scan
@@ -98,12 +97,12 @@ def answered(course: Course, profile, monkeypatch: pytest.MonkeyPatch, tmp_path:
         file = tmp_path / "runs" / "smoke" / "05_lora_tuning" / pupil.folder / "staging.json"
         write_json(file, {"key": [], "answers": told})
 
-    def items(course: Course, profile: object, answers: dict, folder: Path, workers: int) -> tuple:
-        names = agent_evaluation.sampled(course, profile, answers)
-        made = {n: make(n, label=course.stages[n]) for n in names}
-        return [Item(made[n], agent_evaluation.STAGE_QUESTION, answers[n]) for n in names], None, made
+    def tables(profile: object, lesson: str, names: list[str], folder: Path, workers: int) -> dict:
+        assert lesson == "chapter 4"
+        return {name: make(name, label=course.stages[name]) for name in names}
 
-    monkeypatch.setattr(agent_evaluation, "judge_items", items)
+    monkeypatch.setattr(teaching, "prepare", lambda profile, folder, workers: "chapter 4")
+    monkeypatch.setattr(agent_evaluation, "explain_tables", tables)
     return tmp_path / "runs" / "smoke" / "06_agent_evaluation"
 
 
