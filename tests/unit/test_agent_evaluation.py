@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gftlib import agent_evaluation
-from gftlib.agent_evaluation import explained_table, finding, phrases_html
+from gftlib import agent_phrases, agent_tables
+from gftlib.agent_phrases import phrases_html
+from gftlib.agent_tables import explained_table, finding
 from gftlib.profiles import load_profile
 
 SCORES = {
@@ -52,7 +53,7 @@ def test_claims_on_a_real_scan_are_not_called_false(tmp_path):
 def test_what_students_say_is_shown_and_never_run(tmp_path, monkeypatch, phantom):
     canary = "<script>alert(1)</script><img src=x onerror=alert(1)> A microaneurysm in the upper left."
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
-    monkeypatch.setattr(agent_evaluation, "true_lesions", lambda scan: [])
+    monkeypatch.setattr(agent_phrases, "true_lesions", lambda scan: [])
     scan = SimpleNamespace(image=tmp_path / "a.png", spec=object() if phantom else None)
     course = SimpleNamespace(scans={"a": scan}, stages={"a": "PDR"})
     shown = phrases_html(course, "a", {f"owner/{canary}": canary})
@@ -69,23 +70,23 @@ def test_naming_everything_stands_beside_the_students():
 def test_table_2_holds_students_and_the_methods_of_chapter_2(monkeypatch):
     judged = {"other device": {"gnn": {"mean": 0.4}}, "OCTA-500": {"gnn": {"mean": 0.8}}}
     full = SimpleNamespace(results={"balanced_accuracy": judged})
-    monkeypatch.setattr(agent_evaluation, "standing", lambda *_: full)
+    monkeypatch.setattr(agent_tables, "standing", lambda *_: full)
     moved = {"owner/model/GFT": {"mean": 0.5, "pooled": 0.6}}
     profile = SimpleNamespace(name="smoke")
     public = {"owner/model/GFT": {"balanced accuracy": 0.7, "F1 DR": 0.3}}
-    table = agent_evaluation.table_2(moved, public, profile)
+    table = agent_tables.table_2(moved, public, profile)
     assert table.loc[("GFT", "owner/model"), "OCTA-500, balanced accuracy"] == 0.7
     assert table.loc[("GFT", "owner/model"), "phantoms, healthy against DR"] == 0.6
     assert table.loc[("chapter 2", "graph network"), "OCTA-500, balanced accuracy"] == 0.8
     assert table.loc[("chapter 2", "graph network"), "phantoms, three stages"] == 0.4
-    assert agent_evaluation.table_2({}, {}, profile).index.get_level_values(0).tolist() == ["chapter 2"]
-    monkeypatch.setattr(agent_evaluation, "standing", lambda *_: None)
-    assert agent_evaluation.table_2({}, {}, profile).empty
+    assert agent_tables.table_2({}, {}, profile).index.get_level_values(0).tolist() == ["chapter 2"]
+    monkeypatch.setattr(agent_tables, "standing", lambda *_: None)
+    assert agent_tables.table_2({}, {}, profile).empty
 
 
 def test_replies_are_means_over_the_runs_of_an_arm():
     shares = {"affirmed": 0.2, "denied": 0.8, "unread": 0.0}
-    table = agent_evaluation.replies_table(
+    table = agent_tables.replies_table(
         {"asked/owner/model/GFT/0": shares, "asked/owner/model/GFT/1": shares | {"affirmed": 0.4}}
     )
     assert table.to_dict("records") == [
@@ -110,11 +111,9 @@ def test_a_conversation_is_shown_in_turns_and_never_run(monkeypatch):
             asked.append(question)
             return "<script>alert(1)</script>"
 
-    monkeypatch.setattr(agent_evaluation, "Conversation", Talk)
-    monkeypatch.setattr(
-        agent_evaluation, "tuned", lambda pupil, *_: "student" if pupil.arm == "GFT" else None
-    )
+    monkeypatch.setattr(agent_phrases, "Conversation", Talk)
+    monkeypatch.setattr(agent_phrases, "tuned", lambda pupil, *_: "student" if pupil.arm == "GFT" else None)
     course = SimpleNamespace(images={"a": "a.png"}, stages={"a": "PDR"})
-    shown = agent_evaluation.conversation_html(course, load_profile("smoke"), None, "a")
-    assert tuple(asked) == agent_evaluation.TALK
+    shown = agent_phrases.conversation_html(course, load_profile("smoke"), None, "a")
+    assert tuple(asked) == agent_phrases.TALK
     assert shown.count("alert(1)") == len(asked) and "<script" not in shown
