@@ -18,6 +18,8 @@ from gftlib.provenance import Record
 
 FULL_SIZE = ("phantom", "phantom-llama", "phantom-sizes")
 """Profiles of full-size runs; each after the first has other students."""
+MADE = "runs/students/"
+"""Where students of one's own making are kept; a page names such a student by its folder alone."""
 MAX_BYTES = 6_000_000
 """Largest file that may be published: what is committed stays in the history for ever."""
 
@@ -90,7 +92,7 @@ def beside(notebook: str, profile: str) -> Published | None:
     for name in FULL_SIZE[1:]:
         if (other := published(notebook, name)) is not None:
             first = first.with_students_of(other)
-    return first
+    return replace(first, results=_shown(first.results))
 
 
 def standing(notebook: str, profile: str) -> Published | None:
@@ -150,6 +152,12 @@ def publish(run: Path, profile: str) -> Path:
             target.rename(former)
         made.rename(target)
     return target
+
+
+def _shown(content: Any) -> Any:
+    if not isinstance(content, dict):
+        return content
+    return {key.replace(MADE, ""): _shown(value) for key, value in content.items()}
 
 
 def _joined(first: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -30,14 +30,19 @@ def test_a_published_run_is_read_back(finished):
 def test_a_page_shows_the_students_of_every_full_size_run(tmp_path, monkeypatch):
     monkeypatch.setattr("gftlib.provenance.git_commit", lambda: "abc")
     monkeypatch.setattr(results, "folder_of", lambda notebook, profile: tmp_path / profile / notebook)
-    told = {"phantom": {"q/GFT": 0.5}, "phantom-llama": {"m/GFT": 0.4, "q/GFT": 0.1}}
+    told = {
+        "phantom": {"q/GFT": 0.5},
+        "phantom-llama": {"m/GFT": 0.4, "q/GFT": 0.1},
+        "phantom-sizes": {"runs/students/wide/GFT": 0.3},
+    }
     for profile, scores in told.items():
         run = Run(TuningParameters(profile=profile, workers=1, out=str(tmp_path / "run")))
         (run.folder / "predictions.csv").write_text("student\nq\n")
         run.finish({"staging": scores, profile: 1})
         results.publish(run.folder, profile)
     found = results.beside("05_lora_tuning", "smoke")
-    assert found.results == {"staging": {"q/GFT": 0.5, "m/GFT": 0.4}, "phantom": 1, "phantom-llama": 1}
+    assert found.results["staging"] == {"q/GFT": 0.5, "m/GFT": 0.4, "wide/GFT": 0.3}
+    assert found.results.keys() == {"staging", *told}
     assert found.about == "published runs, phantoms"
     assert results.beside("05_lora_tuning", "phantom") is None
     monkeypatch.setattr(type(found.record), "stale", lambda self: ["the code has changed since"])
