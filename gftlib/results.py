@@ -161,8 +161,8 @@ def _shown(content: Any) -> Any:
 
 
 def _joined(first: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Return the entries of both, at any depth; where both have a value, the first's."""
-    found = other | first
+    """Return the entries of both, at any depth, the first's first; where both have a value, the first's."""
+    found = {**first, **{key: value for key, value in other.items() if key not in first}}
     for key in first.keys() & other.keys():
         if isinstance(first[key], dict) and isinstance(other[key], dict):
             found[key] = _joined(first[key], other[key])
